@@ -1,0 +1,53 @@
+"""API tokens at the door: who is asking, and what the token allows."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from knox.auth import TokenAuthentication as KnoxTokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from hub.accounts.models import ApiToken, Scope, User
+
+
+class TokenAuthentication(KnoxTokenAuthentication):
+    """`Authorization: Token …` or `Bearer …`; inactive people and expired tokens are refused."""
+
+    def authenticate(self, request: Request) -> Any:
+        scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() not in ("token", "bearer"):
+            return None
+        return self.authenticate_credentials(text.strip())
+
+    def authenticate_credentials(self, token: str) -> tuple[User, ApiToken]:
+        if not token.isascii() or not token.isprintable():
+            raise AuthenticationFailed("Invalid token.")
+        user, instance = super().authenticate_credentials(token.encode())
+        # A token without the scope leaves a moderator the rights of everybody else.
+        user.moderates_now = Scope.MODERATE in instance.scopes
+        return user, instance
+
+
+def viewer(request: Request) -> User | AnonymousUser:
+    """Whose eyes a request sees with: nobody's in particular if its token may not read."""
+    if isinstance(request.auth, ApiToken) and Scope.READ not in request.auth.scopes:
+        return AnonymousUser()
+    return request.user
+
+
+class _HasScope(BasePermission):
+    scope: Scope
+    message = ""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not request.user or not request.user.is_authenticated:
+            return False
+        # A browser session has every scope its user has; a token only those it was given.
+        return not isinstance(request.auth, ApiToken) or self.scope in request.auth.scopes
+
+
+def has_scope(scope: Scope) -> type[BasePermission]:
+    """A permission class: signed in, and with a token only if it has this scope."""
+    message = f"This token lacks the scope '{scope.value}'. Make one that has it."
+    return type(f"Has{scope.name.title()}Scope", (_HasScope,), {"scope": scope, "message": message})
