@@ -1,0 +1,8 @@
+#!/bin/sh
+# Build the image that contributed code runs in. Usage: docker/sandbox/build.sh [BASE]
+# BASE is any image with python3 (3.11 to 3.13); without a registry, make one first with
+# docker/sandbox/debootstrap-base.sh and pass practicum-base:bookworm.
+set -eu
+cd "$(dirname "$0")"
+exec docker build --quiet --tag practicum-sandbox:latest \
+    ${1:+--build-arg "BASE=$1"} .

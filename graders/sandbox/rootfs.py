@@ -1,0 +1,164 @@
+"""The small tree that bubblewrap shows as `/`: an interpreter and what it needs, nothing else.
+
+TREE/root/usr/bin/python3      the interpreter that runs this process
+TREE/root/usr/lib/python3.X    its standard library, without tests, GUI and site-packages
+TREE/root/...                  its loader and shared objects, and those numeric wheels expect
+TREE/tool/                     bwrap with its own loader and libraries, never shown inside
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from graders.sandbox import elf
+
+RECIPE = 1  # raise it when the tree's content changes
+SKIPPED = {
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "idle_test", "tkinter",
+    "turtledemo", "turtle.py", "ensurepip", "lib2to3", "pydoc_data",
+}  # fmt: skip
+SKIPPED_MODULES = ("_tkinter", "_test", "xxlimited")
+# What manylinux wheels expect the system to have.
+EXPECTED = ("libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libz.so.1", "libm.so.6",
+            "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1")  # fmt: skip
+ACCOUNTS = {
+    "passwd": "root:x:0:0:root:/tmp:/bin/false\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n",
+    "group": "root:x:0:\nnogroup:x:65534:\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "hosts": "127.0.0.1 localhost env\n::1 localhost\n",
+}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A finished tree. `bwrap` is the command line that runs bubblewrap from `TREE/tool`."""
+
+    path: Path
+    tops: tuple[str, ...]
+
+    def bwrap(self, tool: str) -> list[str]:
+        """How to run bwrap when `TREE/tool` is seen at `tool`."""
+        if (self.path / "tool/ld.so").exists():
+            return [f"{tool}/ld.so", "--library-path", tool, f"{tool}/bwrap"]
+        return [f"{tool}/bwrap"]
+
+
+def ensure(state_dir: Path, bwrap: Path) -> Tree:
+    """The tree for this interpreter and that bwrap, made now if it is not there.
+
+    Several processes may ask at once: one makes it under a lock, the rest wait. Raises OSError, or
+    ValueError where the interpreter is of a kind that cannot be packed.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True)
+    final = state_dir / f"rootfs-{platform.python_version()}-{_digest(bwrap)}"
+    with (state_dir / "rootfs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not final.exists():
+            _make(final, bwrap)
+    return Tree(final, tuple(sorted(path.name for path in (final / "root").iterdir())))
+
+
+def _digest(bwrap: Path) -> str:
+    facts: list[object] = [RECIPE, sysconfig.get_path("stdlib")]
+    for path in (_python(), Path(sysconfig.__file__), bwrap.resolve()):
+        status = path.stat()
+        facts.append((str(path), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+
+
+def _python() -> Path:
+    return Path(sys.executable).resolve()
+
+
+def _make(final: Path, bwrap: Path) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix="rootfs-making-", dir=final.parent))
+    try:
+        scratch.chmod(0o755)
+        _fill_root(scratch / "root")
+        _fill_tool(scratch / "tool", bwrap.resolve())
+        scratch.rename(final)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _fill_root(root: Path) -> None:
+    python = _python()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    _place(python, root / "usr/bin" / version)
+    (root / "usr/bin/python3").symlink_to(version)
+    base = {"platbase": sys.base_prefix}  # a virtual environment has none of its own
+    for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib", vars=base)}:
+        inside = Path(folder).relative_to(sys.base_prefix)
+        _copy_library(Path(folder), root / "usr" / inside)
+    interpreter = elf.loader(python)
+    if interpreter is not None:
+        _copy_objects(root, python, interpreter)
+    (root / "etc").mkdir()
+    for name, text in ACCOUNTS.items():
+        (root / "etc" / name).write_text(text)
+        (root / "etc" / name).chmod(0o644)
+    for path in (root, *root.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+
+
+def _copy_library(source: Path, target: Path) -> None:
+    for path in sorted(source.iterdir()):
+        unwanted = path.name in SKIPPED or path.name.startswith(("config-", *SKIPPED_MODULES))
+        if unwanted or (path.is_symlink() and not path.exists()):
+            continue
+        if path.is_dir():
+            _copy_library(path, target / path.name)
+        else:
+            _place(path.resolve(), target / path.name)
+
+
+def _copy_objects(root: Path, python: Path, interpreter: Path) -> None:
+    """Every object goes beside libc, a folder that its loader always searches."""
+    objects = elf.needed(python, interpreter)
+    for module in (root / "usr").rglob("*.so"):
+        objects = elf.needed(module, interpreter) | objects
+    folder = next(path.parent for name, path in objects.items() if name.startswith("libc."))
+    for name in EXPECTED:
+        if (folder / name).exists():
+            found = elf.needed(folder / name, interpreter)
+            objects = found | {name: folder / name} | objects
+    for name, path in objects.items():
+        _place(path.resolve(), root / folder.relative_to("/") / name)
+    _place(interpreter.resolve(), root / interpreter.relative_to("/"))
+
+
+def _fill_tool(tool: Path, bwrap: Path) -> None:
+    tool.mkdir()
+    tool.chmod(0o755)  # whatever the umask
+    _place(bwrap, tool / "bwrap")
+    interpreter = elf.loader(bwrap)
+    if interpreter is None:
+        return
+    _place(interpreter.resolve(), tool / "ld.so")
+    for name, path in elf.needed(bwrap, interpreter).items():
+        _place(path.resolve(), tool / name)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Link or copy a file so that any uid may read it; what is there already stays."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mode = source.stat().st_mode
+    if mode & 0o004 and mode & 0o6022 == 0:
+        try:
+            os.link(source, target)
+            return
+        except OSError:
+            pass  # another file system, or a kernel that forbids linking others' files: copy
+    shutil.copy2(source, target)
+    target.chmod(0o755 if mode & 0o111 else 0o644)

