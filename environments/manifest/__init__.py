@@ -1,0 +1,118 @@
+"""What a version says about itself, read from its archive without running anything in it."""
+
+import re
+import tomllib
+from dataclasses import asdict
+
+from environments.archives import Archive
+from environments.manifest import code, wheel
+from environments.manifest.base import (
+    FORMATS,
+    JSON,
+    BadManifest,
+    Manifest,
+    Problem,
+    Problems,
+    Table,
+)
+from environments.manifest.hub import Hub, hub
+from environments.manifest.project import Project, project
+
+__all__ = ["FORMATS", "JSON", "BadManifest", "Manifest", "Problem", "read"]
+
+TOML_BYTES = 256 * 1024
+
+# A key of more than twenty parts: tomllib's time grows with their number squared, so that a
+# few kilobytes could keep a worker busy for minutes.
+LONG_KEY = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+){20}""")
+
+
+def read(archive: Archive) -> Manifest:
+    """The manifest of a checked archive. Raises BadManifest with every problem found."""
+    problems = Problems()
+    if archive.kind == "wheel":
+        return _wheel(archive, problems)
+    return _source(archive, problems)
+
+
+def _source(archive: Archive, problems: Problems) -> Manifest:
+    if "pyproject.toml" not in archive.files:
+        problems.add("pyproject.toml", _missing(archive))
+        problems.check()
+    data = _toml(archive, "pyproject.toml", problems)
+    problems.check()
+    if not isinstance(data.get("project"), dict):
+        problems.add("project", "There is no [project] table; write one with name and version.")
+    metadata = project(
+        Table(_table(data, "project"), lambda key: f"project.{key}", problems), archive
+    )
+    tool = data.get("tool")
+    values = _table(tool, "practicum") if isinstance(tool, dict) else {}
+    table = Table(values, lambda key: f"tool.practicum.{key}", problems)
+    settings = hub(table)
+    if "entry" not in values:
+        message = 'Say what makes the environment: [tool.practicum] entry = "package.module:make".'
+        problems.add(table.label("entry"), message)
+    folders = code.layout(archive)
+    return _manifest(archive, metadata, settings, folders, table.label("entry"), problems)
+
+
+def _wheel(archive: Archive, problems: Problems) -> Manifest:
+    metadata = project(Table(wheel.metadata(archive, problems), wheel.label, problems), archive)
+    path = wheel.table_path(archive, problems)
+    values = _toml(archive, path, problems) if path else {}
+    if "entry" not in values and (entry := wheel.entry_point(archive, problems)):
+        values["entry"] = entry
+    table = Table(values, lambda key: f"practicum.toml {key}", problems)
+    settings = hub(table)
+    if "entry" not in values and not problems:
+        message = (
+            'Say what makes the environment, in one of two ways: entry = "package.module:make" in '
+            "a file practicum.toml inside the package, or one entry point in the group "
+            f"{wheel.GROUP}."
+        )
+        problems.add(table.label("entry"), message)
+    return _manifest(archive, metadata, settings, ("",), table.label("entry"), problems)
+
+
+def _manifest(
+    archive: Archive,
+    metadata: Project,
+    settings: Hub,
+    folders: tuple[str, ...],
+    label: str,
+    problems: Problems,
+) -> Manifest:
+    paths = folders[:1]
+    if settings.entry:
+        paths = code.find(settings.entry, archive, folders, label, problems)
+    problems.check()
+    return Manifest(**asdict(metadata), **asdict(settings), import_paths=paths)
+
+
+def _missing(archive: Archive) -> str:
+    deeper = [path for path in archive.files if path.endswith("/pyproject.toml")]
+    if deeper:
+        return f"It is at {deeper[0]}, not at the top. Pack the folder that holds it."
+    return "It is missing. Add one with a [project] and a [tool.practicum] table."
+
+
+def _toml(archive: Archive, path: str, problems: Problems) -> dict[str, object]:
+    try:
+        text = archive.read(path, TOML_BYTES).decode("utf-8")
+        if LONG_KEY.search(text):
+            problems.add(path, "It has a key of more than twenty parts. Use fewer dots.")
+            return {}
+        return dict(tomllib.loads(text))
+    except UnicodeDecodeError:
+        problems.add(path, "It is not UTF-8. Save it as UTF-8.")
+    except tomllib.TOMLDecodeError as error:
+        problems.add(path, f"It is not valid TOML: {str(error)[:200]}.")
+    except (ValueError, RecursionError):
+        problems.add(path, f"It is larger than {TOML_BYTES // 1024} KiB, or nested too deeply.")
+    return {}
+
+
+def _table(data: dict[str, object], key: str) -> dict[str, object]:
+    table = data.get(key)
+    return table if isinstance(table, dict) else {}

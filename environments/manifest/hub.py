@@ -1,0 +1,150 @@
+"""What the hub needs to know: `[tool.practicum]`, or a wheel's practicum.toml."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from environments.manifest.base import FORMATS, JSON, Table, text
+
+KEYS = (
+    *("entry", "format", "args", "pass_threshold", "reward_range", "max_turns"),
+    *("tags", "domains", "strategies", "min_memory_mb"),
+)
+
+SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+EXACT = 2**53 - 1
+ARGS_VALUES, ARGS_DEPTH, ARGS_TEXT = 2000, 8, 10_000
+MAX_TURNS = 256
+MEMORY_MB = (16, 65_536)
+
+
+@dataclass(frozen=True)
+class Hub:
+    entry: str | None
+    format: str | None
+    args: dict[str, JSON]
+    pass_threshold: float
+    reward_range: tuple[float, float]
+    max_turns: int
+    tags: tuple[str, ...]
+    domains: tuple[str, ...]
+    strategies: tuple[str, ...]
+    min_memory_mb: int | None
+
+
+def hub(table: Table) -> Hub:
+    """Read the table, reporting what is wrong with it; a missing `entry` is not reported."""
+    table.known(KEYS)
+    low, high = table.field("reward_range", _reward_range, (0.0, 1.0))
+    threshold = table.field("pass_threshold", _number, 1.0)
+    if not low <= threshold <= high:
+        message = f"{threshold:g} is outside reward_range [{low:g}, {high:g}]; set it within."
+        table.problems.add(table.label("pass_threshold"), message)
+    return Hub(
+        entry=table.field("entry", _entry, None),
+        format=table.field("format", _format, None),
+        args=table.field("args", _args, {}),
+        pass_threshold=threshold,
+        reward_range=(low, high),
+        max_turns=table.field("max_turns", lambda value: _whole(value, 1, MAX_TURNS), 8),
+        tags=_slugs(table, "tags", 20),
+        domains=_slugs(table, "domains", 10),
+        strategies=_slugs(table, "strategies", 10),
+        min_memory_mb=table.field("min_memory_mb", lambda value: _whole(value, *MEMORY_MB), None),
+    )
+
+
+def _entry(value: object) -> str | None:
+    entry = text(value, 200)
+    if not ENTRY.fullmatch(entry):
+        raise ValueError(f"{entry!r} must be as in 'package.module:make'.")
+    return entry
+
+
+def _format(value: object) -> str | None:
+    name = text(value, 100)
+    if name not in FORMATS:
+        raise ValueError(
+            f"{name!r} is not supported. It is one of {', '.join(FORMATS)}; leave it out to have "
+            "it found out."
+        )
+    return name
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"It must be a number, not {type(value).__name__}.")
+    if not (math.isfinite(value) and abs(value) <= EXACT):
+        raise ValueError("It must be finite, and below 2**53.")
+    return float(value)
+
+
+def _whole(value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"It must be a whole number from {low} to {high}.")
+    return value
+
+
+def _reward_range(value: object) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("It must be [lowest, highest], as in [0.0, 1.0].")
+    low, high = map(_number, value)
+    if low >= high:
+        raise ValueError(f"Its lowest ({low:g}) must be below its highest ({high:g}).")
+    return low, high
+
+
+def _slugs(table: Table, key: str, most: int) -> tuple[str, ...]:
+    slugs = table.each(key, _slug, most)
+    twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    if twice:
+        table.problems.add(table.label(key), f"It lists {', '.join(twice)} twice.")
+    return slugs
+
+
+def _slug(value: object) -> str:
+    slug = text(value, 40)
+    if not SLUG.fullmatch(slug):
+        raise ValueError(f"{slug!r} must be lowercase letters and digits, with - between words.")
+    return slug
+
+
+def _args(value: object) -> dict[str, JSON]:
+    """Keyword arguments for the entry."""
+    if not isinstance(value, dict):
+        raise ValueError('It must be a table, as in {difficulty = "hard"}.')
+    for key in value:
+        if not str(key).isidentifier():
+            raise ValueError(f"{key!r} cannot be the name of an argument.")
+    left = [ARGS_VALUES]
+    return {str(key): _json(item, ARGS_DEPTH - 1, left) for key, item in value.items()}
+
+
+def _json(value: object, depth: int, left: list[int]) -> JSON:
+    """The value, if JSON can carry it; `left[0]` counts down the values allowed."""
+    left[0] -= 1
+    if left[0] < 0 or depth < 0:
+        raise ValueError(
+            f"It holds more than {ARGS_VALUES} values or is over {ARGS_DEPTH} deep. Put data in "
+            "a file of the package."
+        )
+    match value:
+        case bool():
+            return value
+        case int() | float():
+            _number(value)
+            return value
+        case str():
+            return _string(value)
+        case list():
+            return [_json(item, depth - 1, left) for item in value]
+        case dict():
+            return {_string(str(key)): _json(item, depth - 1, left) for key, item in value.items()}
+    raise ValueError(f"{value} has no equivalent in JSON; write it as a string.")
+
+
+def _string(value: str) -> str:
+    if len(value) > ARGS_TEXT:
+        raise ValueError(f"A string in it has over {ARGS_TEXT} characters. Put it in a file.")
+    return value
