@@ -8,9 +8,14 @@ from django.db.models.functions import Now
 from environments.models import Version
 from environments.states import Status
 from graders import jobs, services
+from graders.pipeline import launching
 
 # A message sent this recently is presumably still on its way, or waits for a busy worker.
 PATIENCE = timedelta(seconds=60)
+
+
+# No job runs longer: what is older than this belongs to nobody.
+ORPHAN_S = 4 * 3600.0
 
 
 def begin(version_id: int) -> None:
@@ -32,3 +37,8 @@ def sweep() -> None:
     silent = Q(woken__isnull=True) | Q(woken__lt=Now() - PATIENCE)
     for job in jobs.open_jobs().filter(silent):
         jobs.wake(job)
+
+
+def reap() -> None:
+    """Remove the sandboxes that dead workers of this host left running."""
+    launching.sandbox().reap(ORPHAN_S)

@@ -21,3 +21,9 @@ def work(self: object, job_id: int) -> None:
 def sweep() -> None:
     """Find what lost messages and dead workers left behind."""
     sweeping.sweep()
+
+
+@shared_task(name="graders.reap")
+def reap() -> None:
+    """Remove sandboxes that nobody owns."""
+    sweeping.reap()

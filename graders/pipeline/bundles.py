@@ -50,7 +50,9 @@ def ensure(version: Version, locked: str, python: str) -> Path:
     BUNDLES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUNDLES, prefix=".new-") as scratch:
         made = Path(scratch) / "bundle"
+        # Whoever runs inside the sandbox has to be able to read it.
         made.mkdir()
+        made.chmod(0o755)
         _fill(made, version, locked, python)
         try:
             made.rename(final)
@@ -82,6 +84,7 @@ def _fill(folder: Path, version: Version, locked: str, python: str) -> None:
         index_url=settings.PACKAGE_INDEX_URL,
         cache=WHEELS,
     )
+    (folder / "site").chmod(0o755)
     _describe(folder / "site", version)
     shutil.rmtree(folder / "site" / "bin", ignore_errors=True)
 

@@ -81,12 +81,17 @@ class Bubblewrap(Sandbox):
         if self._root:
             check_readable(spec)
         slot = self._slots.take()
+        group = self._cgroups.group(str(slot.number))
         try:
-            group = self._cgroups.create(str(slot.number), spec.limits)
-        except OSError as error:
+            self._cgroups.create(str(slot.number), spec.limits)
+            plan = self._plan(spec, slot, group)
+            return BubblewrapRun(spec.limits, plan, self._filter, slot, group)
+        except BaseException as error:
+            group.remove()
             slot.release()
-            raise SandboxUnavailable(f"the run's cgroup could not be made: {error}") from error
-        return BubblewrapRun(spec.limits, self._plan(spec, slot, group), self._filter, slot, group)
+            if isinstance(error, OSError):
+                raise SandboxUnavailable(f"bubblewrap could not start the run: {error}") from error
+            raise
 
     def warnings(self) -> list[str]:
         costs = {
@@ -176,8 +181,7 @@ class BubblewrapRun(Run):
         keeper.start()
         self._started.wait()
         if self._failure is not None:
-            self._release()
-            raise SandboxUnavailable(f"bubblewrap could not be started: {self._failure}")
+            raise self._failure
 
     def _keep(self, plan: LaunchPlan, program: bytes) -> None:
         try:

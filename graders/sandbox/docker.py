@@ -79,11 +79,13 @@ class Docker(Sandbox):
                 self._api.remove_container(name, force=True, v=True)
             created = self._create(name, spec, slot)
             return DockerRun(self._api, created, spec.limits, slot, self._memory_folder(created))
-        except FAILURES as error:
+        except BaseException as error:
             if created:
                 _remove(self._api, created)
             slot.release()
-            raise SandboxUnavailable(f"Docker could not start the run: {error}") from error
+            if isinstance(error, FAILURES):
+                raise SandboxUnavailable(f"Docker could not start the run: {error}") from error
+            raise
 
     def warnings(self) -> list[str]:
         needs = {
@@ -112,8 +114,10 @@ class Docker(Sandbox):
 
     def _reap_one(self, found: dict[str, Any], max_age: float) -> bool:
         labels, now = found["Labels"], time.time()
-        late = now > float(labels["hub.expires"]) or now - found["Created"] > max_age
         ours = labels["hub.state"] == self._slots.owner
+        late = now > float(labels["hub.expires"])
+        # Another installation's runs are only judged by their own limit.
+        late = late or (ours and now - found["Created"] > max_age)
         slot = self._slots.try_take(int(labels["hub.slot"])) if ours else None
         if late or slot is not None:
             _remove(self._api, found["Id"])

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from graders.sandbox.base import SandboxUnavailable
 
-FIRST_UID = 200_000
 SLOTS = 256
+# Below systemd's range for containers; each state folder gets one of these blocks of SLOTS uids, so
+# that two installations on one host hardly ever share one.
+FIRST_UID = 200_000
+BLOCKS = 1024
 
 
 @dataclass
@@ -21,11 +24,8 @@ class Slot:
     """A held slot. `uid` (also its gid) belongs to nobody else until `release`."""
 
     number: int
+    uid: int
     fd: int
-
-    @property
-    def uid(self) -> int:
-        return FIRST_UID + self.number
 
     def release(self) -> None:
         """Give the slot back. Safe to repeat."""
@@ -42,6 +42,7 @@ class Slots:
         self._folder.mkdir(parents=True, exist_ok=True)
         # Names what belongs to this folder in labels and cgroups, without showing its path.
         self.owner = hashlib.sha256(os.fsencode(self._folder.resolve())).hexdigest()[:12]
+        self.first_uid = FIRST_UID + SLOTS * (int(self.owner, 16) % BLOCKS)
 
     def take(self) -> Slot:
         """The lowest free slot; raises SandboxUnavailable when all are held."""
@@ -60,4 +61,4 @@ class Slots:
         except BlockingIOError:
             os.close(fd)
             return None
-        return Slot(number, fd)
+        return Slot(number, self.first_uid + number, fd)

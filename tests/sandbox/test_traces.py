@@ -1,5 +1,6 @@
 """What is left behind: nothing, even after the worst, and uids are never shared."""
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import docker
 from graders.sandbox import EndReason, SandboxUnavailable
 from graders.sandbox.cgroups import hierarchies
 from graders.sandbox.docker import Docker
-from graders.sandbox.slots import FIRST_UID, SLOTS, Slots
+from graders.sandbox.slots import BLOCKS, FIRST_UID, SLOTS, Slots
 
 from .conftest import IMAGE
 from .support import spec
@@ -35,14 +36,12 @@ time.sleep(600)
 
 
 def uids_in_use() -> set[int]:
-    """Uids of running processes that belong to sandboxes."""
+    """Uids of all processes there are, zombies too."""
     uids = set()
     for path in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):
             uids.add(path.stat().st_uid)
-        except OSError:
-            continue
-    return {uid for uid in uids if FIRST_UID <= uid < FIRST_UID + SLOTS}
+    return uids
 
 
 def groups(owner: str) -> list[Path]:
@@ -96,8 +95,9 @@ def test_every_ending_leaves_nothing(sandbox, run_python):
     assert traces(mine(sandbox)) == ([], [], [])
     with sandbox.start(spec("import os; print(os.getuid())")) as running:
         uid = int(running.receive())
+        assert uid >= FIRST_UID
         running.wait()
-    assert uid not in uids_in_use()  # zombies would show too
+    assert uid not in uids_in_use()
 
 
 def test_a_crowd_runs_at_once_with_a_uid_each(sandbox):
@@ -142,16 +142,31 @@ def test_a_killed_worker_leaves_nothing_after_one_reaping(sandbox, tmp_path):
 
 
 @pytest.mark.docker
-def test_old_containers_of_another_state_folder_are_reaped(tmp_path):
+def test_only_expired_containers_of_another_state_folder_are_reaped(tmp_path, monkeypatch):
     ours, theirs = Docker(IMAGE, tmp_path / "a"), Docker(IMAGE, tmp_path / "b")
     with theirs.start(spec(SLEEP)) as running:
+        assert running.receive() == b"up\n"
+        time.sleep(1.1)
+        assert ours.reap(max_age=1) == 0
+        monkeypatch.setattr("graders.sandbox.docker.EXPIRY_GRACE", -100.0)
+        with theirs.start(spec(SLEEP)) as late:
+            assert late.receive() == b"up\n"
+            assert ours.reap(max_age=3600) == 1
+            ending = late.wait()
+        assert (ending.reason, ending.exit_code) == (EndReason.LOST, None)
+        running.kill()
+        assert running.wait().reason is EndReason.KILLED
+
+
+@pytest.mark.docker
+def test_old_containers_of_this_state_folder_are_reaped(tmp_path):
+    ours = Docker(IMAGE, tmp_path)
+    with ours.start(spec(SLEEP)) as running:
         assert running.receive() == b"up\n"
         assert ours.reap(max_age=3600) == 0
         time.sleep(1.1)
         assert ours.reap(max_age=1) == 1
-        ending = running.wait()
-    assert ending.reason is EndReason.LOST
-    assert ending.exit_code is None
+        assert running.wait().reason is EndReason.LOST
 
 
 @pytest.mark.docker
@@ -165,6 +180,20 @@ def test_a_leftover_container_of_a_retaken_slot_is_removed(tmp_path):
         assert running.receive() == b"fresh\n"
         running.wait()
     assert leftover not in containers(ours._slots.owner)
+
+
+def test_a_start_that_fails_leaves_nothing(sandbox, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("broken")
+
+    run = "DockerRun" if isinstance(sandbox, Docker) else "BubblewrapRun"
+    monkeypatch.setattr(f"{type(sandbox).__module__}.{run}.__init__", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        sandbox.start(spec(SLEEP))
+    assert traces(mine(sandbox)) == ([], [], [])
+    monkeypatch.undo()
+    with sandbox.start(spec("print('fine')")) as running:
+        assert running.wait().reason is EndReason.EXITED
 
 
 def test_slots_are_exclusive_between_processes(tmp_path):
@@ -183,12 +212,14 @@ def test_slots_are_exclusive_between_processes(tmp_path):
         check=True,
         cwd=Path(__file__).parents[2],
     )
-    assert int(taken.stdout) == held.uid + 1 == FIRST_UID + 1
+    assert int(taken.stdout) == held.uid + 1 == here.first_uid + 1
     again = here.take()
     assert again.uid == held.uid + 1  # that process is gone, and its lock with it
+    assert FIRST_UID <= held.uid < FIRST_UID + BLOCKS * SLOTS
+    assert here.first_uid != Slots(tmp_path / "another").first_uid
     held.release()
     held.release()
-    assert here.take().uid == FIRST_UID
+    assert here.take().uid == here.first_uid
 
 
 def test_no_slot_left_is_said(tmp_path, monkeypatch):
