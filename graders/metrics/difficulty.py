@@ -43,14 +43,19 @@ class TaskRewards:
         return sum(reward >= threshold for reward in self.rewards)
 
 
-def mean_reward(rewards: Sequence[float]) -> float | None:
-    """The mean of a task's rewards; None without any."""
-    return math.fsum(rewards) / len(rewards) if rewards else None
+def mean_reward(rewards: Sequence[float]) -> float:
+    """The mean of a task's rewards, of which there is at least one."""
+    if not rewards:
+        raise ValueError("A task without rewards has no mean reward.")
+    return math.fsum(rewards) / len(rewards)
 
 
-def pass_at_1(n: int, c: int) -> float | None:
-    """The probability that one rollout passes, c/n; None if n is 0."""
-    return pass_at_k(n, c, 1)
+def pass_at_1(n: int, c: int) -> float:
+    """The probability that one rollout passes: c/n, n being at least 1."""
+    _check(n, c, 1)
+    if n == 0:
+        raise ValueError("A task without rewards has no pass rate.")
+    return c / n
 
 
 def pass_at_k(n: int, c: int, k: int) -> float | None:

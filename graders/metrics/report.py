@@ -1,6 +1,5 @@
 """An environment's difficulty, as it is published: every number with its interval."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -80,7 +79,7 @@ class DifficultyReport:
     reward_range: tuple[float, float]
     mean_reward: Estimate
     pass_at_1: Estimate
-    pass_at_k: Estimate | None
+    pass_at_k: Estimate
     signal: Estimate | None
     learnability: Estimate | None
     solve_none: Estimate
@@ -117,7 +116,7 @@ def summarise(
     counts = [(task.n, task.passes(pass_threshold)) for task in seen]
     rollouts, k = sum(n for n, _ in counts), max(n for n, _ in counts)
     rows = tuple(_row(task, count, group) for task, count in zip(seen, counts, strict=True))
-    missing = _missing(counts, k, group)
+    missing = _missing(k, group)
     solve_all = _at_k(counts, k, difficulty.solve_all)
     return DifficultyReport(
         tasks=len(seen),
@@ -133,7 +132,7 @@ def summarise(
         pass_at_1=mean_of_rates(
             [row.p for row in rows], [row.n for row in rows], rollouts=rollouts
         ),
-        pass_at_k=None if "pass_at_k" in missing else _at_k(counts, k, difficulty.pass_at_k),
+        pass_at_k=_at_k(counts, k, difficulty.pass_at_k),
         signal=None if "signal" in missing else _signal(rows, group),
         learnability=None if "learnability" in missing else _learnability(counts),
         solve_none=_at_k(counts, k, difficulty.solve_none),
@@ -158,18 +157,18 @@ def _checked(tasks: Sequence[TaskRewards], reward_range: tuple[float, float]) ->
 
 
 def _row(task: TaskRewards, count: Count, group: int) -> TaskRow:
-    n, c = count
-    mean = math.fsum(task.rewards) / n
-    return TaskRow(task.task, n, c / n, mean, difficulty.signal_at_g(task.rewards, group))
+    return TaskRow(
+        task=task.task,
+        n=task.n,
+        p=difficulty.pass_at_1(*count),
+        mean=difficulty.mean_reward(task.rewards),
+        signal=difficulty.signal_at_g(task.rewards, group),
+    )
 
 
-def _missing(counts: Sequence[Count], k: int, group: int) -> dict[str, str]:
+def _missing(k: int, group: int) -> dict[str, str]:
     """The estimates that these tasks do not allow, and why."""
-    short = sum(n < k for n, _ in counts)
     reasons = {
-        "pass_at_k": f"{short} of {len(counts)} tasks have fewer than {k} rewards."
-        if short
-        else "",
         "signal": f"No task has {group} rewards." if k < group else "",
         "learnability": "No task has 2 rewards." if k < 2 else "",
     }

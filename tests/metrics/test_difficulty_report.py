@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders.metrics import DifficultyReport, Method, TaskRewards, summarise
+from graders.metrics.intervals import mean_of_rates
 
 
 def make(rewards: Sequence[Sequence[float]], **changed) -> DifficultyReport:
@@ -37,6 +38,14 @@ def test_equal_tasks_by_hand():
     assert report.missing == {}
 
 
+def test_a_signal_of_several_groups_a_task_rests_on_all_of_them():
+    tasks = [bits(8, c) for c in (0, 1, 2, 4, 4, 7, 8, 8)]
+    report = make(tasks, group=2)
+    expected = mean_of_rates([row.signal for row in report.rows], [4.0] * 8, rollouts=64)
+    assert report.signal == expected
+    assert report.signal.method is Method.WILSON_N_EFF
+
+
 def test_rows_keep_order_and_threshold():
     report = make([[0.5, 0.5, 0.2, 0.4], [0.9, 1.0, 0.0, 0.0]], pass_threshold=0.5)
     first, second = report.rows
@@ -58,8 +67,8 @@ def test_unequal_tasks_each_count_once():
     report = make([bits(8, 8), bits(2, 0), bits(4, 2), []], group=4)
     assert (report.tasks, report.unrewarded, report.rollouts, report.k) == (3, 1, 14, 8)
     assert report.pass_at_1.value == pytest.approx(0.5)
-    assert report.pass_at_k is None
-    assert report.missing == {"pass_at_k": "2 of 3 tasks have fewer than 8 rewards."}
+    assert (report.pass_at_k.value, report.pass_at_k.tasks) == (1, 1)
+    assert report.missing == {}
     assert (report.signal.value, report.signal.tasks, report.signal.rollouts) == (0.5, 2, 12)
     assert (report.solve_all.value, report.solve_all.tasks) == (1, 1)
     assert report.rows[1].signal is None
@@ -103,7 +112,7 @@ def test_a_report_is_json():
     report = make([bits(4, 1), bits(4, 3), [0.5, 1.0]])
     shown = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert shown["signal"]["method"] == "Wilson over tasks"
-    assert shown["pass_at_k"] is None
+    assert (shown["pass_at_k"]["value"], shown["pass_at_k"]["tasks"]) == (1, 2)
     assert shown["reward_range"] == [0.0, 1.0]
     assert shown["rows"][2] == {"task": 2, "n": 2, "p": 0.5, "mean": 0.75, "signal": None}
     assert shown["histogram"]["bins"] == [0, 0, 1, 0, 0, 1, 0, 1, 0, 0]
