@@ -1,0 +1,69 @@
+"""Reading the catalogue. What a person may see is decided here and nowhere else."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.postgres.search import SearchQuery, SearchRank
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Greatest
+
+from environments.models import Environment, Version
+from environments.states import Review
+from hub.accounts.models import User
+
+Viewer = User | AnonymousUser
+
+
+def visible_versions(viewer: Viewer) -> QuerySet[Version]:
+    """The versions this person may see: approved ones, their own, and for moderators all."""
+    versions = Version.objects.select_related("environment__owner", "uploaded_by")
+    if viewer.is_authenticated and viewer.is_moderator:
+        return versions
+    allowed = Q(review=Review.APPROVED)
+    if viewer.is_authenticated:
+        allowed |= Q(environment__owner=viewer)
+    return versions.filter(allowed)
+
+
+def visible_environments(viewer: Viewer) -> QuerySet[Environment]:
+    """The environments with at least one version that this person may see."""
+    versions = visible_versions(viewer).filter(environment=OuterRef("pk"))
+    return Environment.objects.select_related("owner").filter(Exists(versions))
+
+
+def can_upload_to(user: User, owner: User) -> bool:
+    """Whether this person may add environments and versions under that owner's name."""
+    return user.is_active and (user == owner or user.is_superuser)
+
+
+def published() -> QuerySet[Environment]:
+    """Environments with an approved version, with that version and its measures at hand."""
+    return Environment.objects.filter(latest__isnull=False).select_related(
+        "owner", "latest", "latest__headline"
+    )
+
+
+def search(environments: QuerySet[Environment], text: str) -> QuerySet[Environment]:
+    """Those that match `text` as a web search would, or whose name is spelt like it, best first."""
+    query = SearchQuery(text, search_type="websearch", config="english")
+    return (
+        environments.annotate(rank=SearchRank(F("search"), query))
+        .filter(
+            Q(search=query)
+            | Q(name__trigram_similar=text)
+            | Q(name__icontains=text)
+            | Q(owner__username__iexact=text)
+        )
+        .annotate(best=Greatest(F("rank"), 0.0))
+    )
+
+
+def facet(environments: QuerySet[Environment], field: str) -> Any:
+    """How many environments have each value of a list field of their latest version."""
+    return (
+        environments.order_by()
+        .annotate(value=F(f"latest__{field}"))
+        .values("value")
+        .annotate(count=Count("pk"))
+        .order_by("-count", "value")
+    )

@@ -1,0 +1,221 @@
+"""Writing the catalogue: submissions, and the two lives of a version."""
+
+import logging
+from typing import BinaryIO
+
+from celery import current_app
+from django.contrib.postgres.search import SearchVector
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, transaction
+from django.db.models import Value
+from kombu.exceptions import OperationalError
+
+from environments import archives, manifest
+from environments.models import Environment, Headline, Version
+from environments.queries import can_upload_to
+from environments.states import Review, Status, review_sources, status_sources
+from hub.accounts.models import User
+from hub.audit import services as audit
+from hub.errors import Problem, Refused
+
+logger = logging.getLogger(__name__)
+
+# The graders take a new version up when this message arrives, or when their sweeper finds it.
+BEGIN = "graders.begin"
+
+
+def submit(
+    *,
+    file: BinaryIO,
+    filename: str,
+    owner: User,
+    name: str | None,
+    actor: User,
+    changelog: str = "",
+) -> tuple[Version, bool]:
+    """Check an archive and add it as a version of `owner/name`.
+
+    `name` None takes the name from the manifest. Returns the version and whether it is new: the
+    same bytes again give the version that is there. Raises Refused (403, 409, 413, 422) with
+    every problem found; then nothing was stored.
+    """
+    if not can_upload_to(actor, owner):
+        raise Refused(f"You may not upload as {owner}", status=403)
+    archive, described = check(file, filename)
+    if name is not None and name != described.name:
+        raise Refused(
+            "The name does not match",
+            [Problem("project.name", f"The archive is of '{described.name}', not of '{name}'.")],
+        )
+    _store(archive.sha256, file)
+    try:
+        return _add_version(archive, described, filename, owner, actor, changelog)
+    except IntegrityError:
+        # Another request added the same number in between: now it can be compared with.
+        return _add_version(archive, described, filename, owner, actor, changelog)
+
+
+def check(file: BinaryIO, filename: str) -> tuple[archives.Archive, manifest.Manifest]:
+    """The archive and its manifest. Raises Refused with every problem found."""
+    try:
+        archive = archives.check(file, filename)
+    except archives.BadArchive as error:
+        problems = [Problem(fault.member, fault.message, fault.code) for fault in error.faults]
+        too_large = any(fault.code == "too-large" for fault in error.faults)
+        raise Refused("The archive is not accepted", problems, 413 if too_large else 422) from error
+    try:
+        return archive, manifest.read(archive)
+    except manifest.BadManifest as error:
+        problems = [Problem(problem.field, problem.message) for problem in error.problems]
+        raise Refused("The project's metadata is not accepted", problems) from error
+
+
+def _store(sha256: str, file: BinaryIO) -> None:
+    """Put the bytes under their digest. Left alone, bytes without a version are harmless."""
+    key = Version(sha256=sha256).storage_key
+    if default_storage.exists(key):
+        return
+    file.seek(0)
+    try:
+        default_storage.save(key, File(file))
+    except OSError as error:
+        raise Refused(
+            "The archive could not be stored",
+            [Problem("archive", "The hub's disk is full or failing. Nothing was kept; try later.")],
+            507,
+        ) from error
+
+
+@transaction.atomic
+def _add_version(
+    archive: archives.Archive,
+    described: manifest.Manifest,
+    filename: str,
+    owner: User,
+    actor: User,
+    changelog: str,
+) -> tuple[Version, bool]:
+    environment, _ = Environment.objects.select_for_update().get_or_create(
+        owner=owner, name=described.name
+    )
+    if existing := environment.versions.filter(number=described.version).first():
+        if existing.sha256 == archive.sha256:
+            return existing, False
+        raise Refused(
+            "This version exists with other content",
+            [Problem("project.version", f"{existing} cannot change. Raise the version number.")],
+            409,
+        )
+    version = Version.objects.create(
+        environment=environment,
+        uploaded_by=actor,
+        changelog=changelog,
+        filename=filename[-255:],
+        **_fields(archive, described),
+    )
+    _refresh(environment)
+    audit.record(
+        actor=actor, action="version.uploaded", target=version, data={"sha256": archive.sha256}
+    )
+    transaction.on_commit(lambda: wake(version))
+    return version, True
+
+
+def _fields(archive: archives.Archive, described: manifest.Manifest) -> dict[str, object]:
+    low, high = described.reward_range
+    return {
+        "number": described.version,
+        "kind": archive.kind,
+        "sha256": archive.sha256,
+        "size": archive.size,
+        "summary": described.summary,
+        "readme": described.readme,
+        "license": described.license,
+        "requires_python": described.requires_python,
+        "dependencies": list(described.dependencies),
+        "entry": described.entry,
+        "args": described.args,
+        "import_paths": list(described.import_paths),
+        "format": described.format or "",
+        "pass_threshold": described.pass_threshold,
+        "reward_low": low,
+        "reward_high": high,
+        "max_turns": described.max_turns,
+        "min_memory_mb": described.min_memory_mb,
+        "tags": list(described.tags),
+        "domains": list(described.domains),
+        "strategies": list(described.strategies),
+    }
+
+
+def wake(version: Version) -> None:
+    """Tell a worker about a version. A lost message does no harm: the row is the truth."""
+    try:
+        current_app.send_task(BEGIN, [version.pk], queue="build", retry=False)
+    except OperationalError:
+        logger.warning("The broker does not answer; the sweeper will find %s later.", version)
+
+
+def advance(*, version: Version, status: Status, fault: str = "") -> bool:
+    """Compare-and-set the status. Returns whether it changed."""
+    changed = Version.objects.filter(pk=version.pk, status__in=status_sources(status)).update(
+        status=status, fault=fault
+    )
+    version.refresh_from_db(fields=["status", "fault"])
+    return bool(changed)
+
+
+@transaction.atomic
+def decide(*, version: Version, review: Review, actor: User | None, reason: str = "") -> None:
+    """Approve, reject or quarantine a version. Raises Refused if that cannot be."""
+    refusal = review in (Review.REJECTED, Review.QUARANTINED)
+    if refusal and not reason.strip():
+        raise Refused("A reason is needed", [Problem("reason", "Say why, for the owner to read.")])
+    changed = Version.objects.filter(pk=version.pk, review__in=review_sources(review)).update(
+        review=review, review_reason=reason.strip() if refusal else ""
+    )
+    version.refresh_from_db()
+    if not changed:
+        raise Refused(f"{version} is already {version.review}", status=409)
+    _refresh(version.environment)
+    audit.record(
+        actor=actor, action=f"version.{review.value}", target=version, data={"reason": reason}
+    )
+
+
+@transaction.atomic
+def publish(*, version: Version, **measures: object) -> Headline:
+    """Set what the catalogue sorts and filters this version by."""
+    headline, _ = Headline.objects.update_or_create(version=version, defaults=measures)
+    return headline
+
+
+def keep_build(*, version: Version, lock: str) -> None:
+    """Keep the locked dependencies, so that a rebuild gives the same bundle."""
+    Version.objects.filter(pk=version.pk).update(lock=lock)
+
+
+def keep_format(*, version: Version, name: str) -> None:
+    """Keep the format that the environment turned out to have."""
+    Version.objects.filter(pk=version.pk).update(format=name)
+
+
+def _refresh(environment: Environment) -> None:
+    """Point `latest` at the newest approved version and index what search looks in."""
+    approved = environment.versions.filter(review=Review.APPROVED)
+    environment.latest = approved.order_by("-created", "-id").first()
+    environment.save(update_fields=["latest"])
+    shown = environment.latest or environment.versions.order_by("-created", "-id").first()
+    if shown is None:
+        return
+    words = " ".join([*shown.tags, *shown.domains, *shown.strategies])
+    Environment.objects.filter(pk=environment.pk).update(
+        search=_vector(environment.name.replace("-", " "), "A")
+        + _vector(f"{environment.owner} {shown.summary} {words}", "B")
+        + _vector(shown.readme[:50_000], "C")
+    )
+
+
+def _vector(text: str, weight: str) -> SearchVector:
+    return SearchVector(Value(text), weight=weight, config="english")
