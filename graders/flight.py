@@ -1,0 +1,268 @@
+"""One rollout under way, as the worker sees it: its transcript, what it used, how it ended."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graders.errors import ModelUnavailable
+from graders.protocol import Ask, Message, ProtocolError, Result, clean
+from graders.runner.frames import MAX_CONTENT
+
+COUNTS = ("prompt_tokens", "completion_tokens")
+CALL_MARGIN = 2  # calls over max_turns
+TRANSCRIPT_LIMIT = 4 << 20  # characters of one rollout
+CANCEL_S = 10.0  # for the runner to leave a cancelled rollout
+
+# (body with `messages` and perhaps `max_tokens`, seed below 2**31) -> a chat completion.
+Chat = Callable[[dict[str, Any], int], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Rollout `number` of a task; `seed` is a non-negative int below 2**63."""
+
+    task: int
+    number: int
+    seed: int
+
+
+@dataclass
+class RolloutResult:
+    """How one rollout ended: with a reward, or with an `error_kind` and no reward.
+
+    Kinds: "environment" (its code failed or used too much), "model" (no answer to be had),
+    "context" (the conversation outgrew the model's context).
+
+    `messages` is the worker's own transcript: what the model said has `finish_reason` and `usage`
+    (dict or None), everything else came from the environment. A message with `replaces_from` k
+    follows the first k messages of the conversation before it; the environment dropped the rest.
+
+    Times in seconds, model included; tokens are None if the server did not count them; `truncated`
+    says that a reply hit its token limit.
+    """
+
+    task: int
+    number: int
+    seed: int
+    reward: float | None
+    metrics: dict[str, float]
+    turns: int
+    messages: list[dict[str, Any]]
+    error_kind: str | None
+    error_text: str
+    tokens_in: int | None
+    tokens_out: int | None
+    truncated: bool
+    seconds: float
+    model_seconds: float
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What one rollout may use; `seconds` without the model's share."""
+
+    turns: int
+    tokens: int
+    seconds: float
+
+
+@dataclass
+class Reply:
+    """What counts of a chat completion."""
+
+    content: str
+    finish_reason: str | None
+    usage: dict[str, int] | None
+
+    @classmethod
+    def read(cls, completion: Mapping[str, Any]) -> "Reply":
+        """Raises ModelUnavailable for what is no chat completion."""
+        try:
+            choice = completion["choices"][0]
+            content = choice["message"].get("content") or ""
+            finish_reason = choice.get("finish_reason") and str(choice["finish_reason"])
+            usage = _usage(completion.get("usage") or {})
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ModelUnavailable("The model's answer is no chat completion.") from error
+        if not isinstance(content, str) or len(content) > MAX_CONTENT:
+            raise ModelUnavailable(f"The model's answer is no text of {MAX_CONTENT} characters.")
+        return cls(clean(content), finish_reason, usage)
+
+    def body(self) -> dict[str, Any]:
+        """As the runner gets it."""
+        message = {"role": "assistant", "content": self.content}
+        choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
+        return {"choices": [choice], "usage": self.usage}
+
+
+def _usage(found: Mapping[str, Any]) -> dict[str, int] | None:
+    counts = {name: found.get(name) for name in COUNTS}
+    known = {name: count for name, count in counts.items() if type(count) is int and count >= 0}
+    return known if len(known) == len(COUNTS) else None
+
+
+class Flight:
+    """A rollout from `run` to its result. `over` says in words which cap it broke, if any."""
+
+    def __init__(self, number: int, request: Request, caps: Caps) -> None:
+        self.number = number
+        self.over: str | None = None
+        self.cancelled: float | None = None
+        self._request = request
+        self._caps = caps
+        self._began = time.monotonic()
+        self._asked: float | None = None
+        self._model_s = 0.0
+        self._asks = 0
+        self._context: list[Message] = []
+        self._transcript: list[dict[str, Any]] = []
+        self._replaces_from: int | None = None
+        self._characters = 0
+        self._replies: list[Reply] = []
+        self._failed: tuple[str, str] | None = None
+
+    def ask(self, asked: Ask) -> None:
+        """Note a question to the model; sets `over` if it is one too many."""
+        if self._asked is not None and self.cancelled is None:
+            raise ProtocolError(f"The runner asked twice at once for rollout {self.number}.")
+        self._asks += 1
+        if self._asks > self._caps.turns + 2 * CALL_MARGIN:
+            raise ProtocolError(f"The runner asks on and on for rollout {self.number}.")
+        if self.cancelled is not None:
+            return
+        self._asked = time.monotonic()
+        self._record(asked.messages)
+        if self._asks > self._caps.turns + CALL_MARGIN:
+            self.over = f"It called the model more than {self._caps.turns + CALL_MARGIN} times."
+        if self._characters > TRANSCRIPT_LIMIT:
+            self.over = f"Its prompts have more than {TRANSCRIPT_LIMIT} characters together."
+
+    def body(self, asked: Ask) -> dict[str, Any]:
+        """The question as the model gets it."""
+        limit = {} if asked.max_tokens is None else {"max_tokens": asked.max_tokens}
+        return {"messages": asked.messages, **limit}
+
+    def call_seed(self) -> int:
+        """The sampling seed of the newest question, below 2**31."""
+        text = f"{self._request.seed}:{self._asks - 1}".encode()
+        return int.from_bytes(hashlib.sha256(text).digest()[:4]) >> 1
+
+    def answer(self, completion: Mapping[str, Any]) -> dict[str, Any]:
+        """Note the model's answer; returns what the runner gets. Raises ModelUnavailable."""
+        reply = Reply.read(completion)
+        self._heard()
+        self._replies.append(reply)
+        said = {"role": "assistant", "content": reply.content}
+        self._context.append(said)
+        self._append({**said, "finish_reason": reply.finish_reason, "usage": reply.usage})
+        used = sum(self._tokens(name) or 0 for name in COUNTS)
+        if used > self._caps.tokens:
+            self.over = f"It used more than {self._caps.tokens} tokens."
+        return reply.body()
+
+    def fail(self, kind: str, text: str) -> None:
+        """Note that the model gave no answer; this decides how the rollout ends."""
+        self._heard()
+        self._failed = (kind, text)
+
+    def is_late(self) -> bool:
+        """Whether it used up its time; if so, sets `over`."""
+        late = time.monotonic() - self._began - self._model_seconds() > self._caps.seconds
+        if late and self.cancelled is None:
+            self.over = (
+                f"It took more than {self._caps.seconds:g} s, the model's share not counted."
+            )
+        return late and self.cancelled is None
+
+    def is_stuck(self) -> bool:
+        """Whether it was cancelled and the runner did not leave it."""
+        return self.cancelled is not None and time.monotonic() - self.cancelled > CANCEL_S
+
+    def cancel(self) -> RolloutResult:
+        """Give up on it because of `over`."""
+        self.cancelled = time.monotonic()
+        return self._result(error=("environment", self.over or "It was cancelled."))
+
+    def land(self, result: Result) -> RolloutResult:
+        """The rollout's result by the runner's word. Raises ProtocolError for a false one."""
+        error = result.error
+        if self.cancelled is None:
+            if self._asked is not None:
+                raise ProtocolError(f"Rollout {self.number} ended while the model was answering.")
+            if error is not None and error.kind == "model" and self._failed is None:
+                raise ProtocolError(f"Rollout {self.number} blames the model, which answered.")
+            if result.turns > len(self._replies):
+                raise ProtocolError(
+                    f"Rollout {self.number} claims {result.turns} turns; the model gave "
+                    f"{len(self._replies)} replies."
+                )
+        if self._failed is not None:
+            return self._result(error=self._failed)
+        if error is not None:
+            return self._result(error=(error.kind, error.text))
+        return self._result(reward=result.reward, metrics=result.metrics, turns=result.turns)
+
+    def seconds(self) -> tuple[float, float]:
+        """Seconds so far: all, and the model's share."""
+        return time.monotonic() - self._began, self._model_seconds()
+
+    def _result(
+        self,
+        *,
+        reward: float | None = None,
+        metrics: dict[str, float] | None = None,
+        turns: int | None = None,
+        error: tuple[str, str] | None = None,
+    ) -> RolloutResult:
+        kind, text = error or (None, "")
+        every, model = self.seconds()
+        return RolloutResult(
+            task=self._request.task,
+            number=self._request.number,
+            seed=self._request.seed,
+            reward=reward,
+            metrics=metrics or {},
+            turns=len(self._replies) if turns is None else turns,
+            messages=self._transcript,
+            error_kind=kind,
+            error_text=text,
+            tokens_in=self._tokens("prompt_tokens"),
+            tokens_out=self._tokens("completion_tokens"),
+            truncated=any(reply.finish_reason == "length" for reply in self._replies),
+            seconds=every,
+            model_seconds=model,
+        )
+
+    def _record(self, messages: list[Message]) -> None:
+        """Add to the transcript what is new in a conversation."""
+        pairs = zip(self._context, messages, strict=False)
+        same = next((at for at, (old, new) in enumerate(pairs) if old != new), None)
+        if same is None:
+            same = min(len(self._context), len(messages))
+        if same < len(self._context):
+            self._replaces_from = same
+        for message in messages[same:]:
+            self._append(message)
+        self._context = list(messages)
+
+    def _append(self, message: Mapping[str, Any]) -> None:
+        entry = dict(message)
+        if self._replaces_from is not None:
+            entry["replaces_from"], self._replaces_from = self._replaces_from, None
+        self._transcript.append(entry)
+        self._characters += len(entry["content"])
+
+    def _heard(self) -> None:
+        self._model_s = self._model_seconds()
+        self._asked = None
+
+    def _model_seconds(self) -> float:
+        waiting = 0.0 if self._asked is None else time.monotonic() - self._asked
+        return self._model_s + waiting
+
+    def _tokens(self, name: str) -> int | None:
+        if any(reply.usage is None for reply in self._replies):
+            return None
+        return sum(reply.usage[name] for reply in self._replies if reply.usage is not None)

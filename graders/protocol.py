@@ -1,0 +1,329 @@
+"""What the worker accepts from a runner, and nothing else.
+
+The process that sends these frames also runs contributed code, so each field is checked as if an
+attacker had written it. A frame that breaks a rule is not repaired: nothing from that runner counts
+any more. Frames and their limits are described in docs/architecture.md.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from graders.errors import EnvironmentFault
+from graders.runner.frames import (
+    MAX_CONTENT,
+    MAX_INT,
+    MAX_LOGS,
+    MAX_MESSAGES,
+    MAX_METRICS,
+    MAX_NAME,
+    MAX_TEXT,
+    ROLES,
+    Frame,
+)
+
+PROTO = 1
+MAX_ID = 2**31 - 1
+MAX_TOKENS = 10**6
+LEVELS = ("debug", "info", "warning", "error")
+
+Message = dict[str, str]
+
+T = TypeVar("T")
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class ProtocolError(EnvironmentFault):
+    """A runner sent what no honest runner sends; the message says what."""
+
+
+@dataclass(frozen=True)
+class Error:
+    """Why a rollout or a look at a task failed; `kind` is "environment" or "model"."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The runner runs; contributed code has not been touched yet."""
+
+    python: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The environment is loaded. `tasks` is None for an endless one, `load_s` seconds."""
+
+    format: str
+    tasks: int | None
+    load_s: float
+
+
+@dataclass(frozen=True)
+class TaskShown:
+    """The conversation that opens a task, or why it cannot be had."""
+
+    id: int
+    task: int
+    messages: list[Message]
+    error: Error | None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A question to the model within rollout `id`."""
+
+    rid: int
+    id: int
+    messages: list[Message]
+    max_tokens: int | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of rollout `id`: a reward in the agreed range, or an error."""
+
+    id: int
+    reward: float | None
+    metrics: dict[str, float]
+    turns: int
+    error: Error | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The environment cannot be loaded, or cannot go on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """A line for whoever looks after the environment."""
+
+    level: str
+    text: str
+
+
+Incoming = Ready | Loaded | TaskShown | Ask | Result | Fault | Log
+
+
+class Inbox:
+    """Reads one runner's frames in order.
+
+    `reward_range` is (low, high), inclusive. Every text comes out without what a database cannot
+    store: NUL and lone surrogates become U+FFFD.
+    """
+
+    def __init__(self, nonce: str, reward_range: tuple[float, float]) -> None:
+        self._nonce = nonce
+        self._low, self._high = reward_range
+        self._seq = 0
+        self._logs = 0
+        self._parsers: dict[str, Callable[[_Fields], Incoming]] = {
+            "ready": _ready,
+            "hello": _loaded,
+            "task": _task,
+            "model": _ask,
+            "result": self._result,
+            "fault": lambda fields: Fault(fields.text("text", MAX_TEXT)),
+            "log": self._log,
+        }
+
+    def parse(self, frame: Frame) -> Incoming:
+        """The message in the next frame. Raises ProtocolError."""
+        fields = _Fields(frame, "the frame")
+        kind = fields.text("type", MAX_NAME)
+        fields.name = f"the {kind} frame"
+        if fields.text("nonce", MAX_NAME) != self._nonce:
+            raise fields.wrong("nonce", "is not this run's")
+        if fields.whole("seq", MAX_INT) != self._seq:
+            raise fields.wrong("seq", f"is not {self._seq}: a frame is missing, or came twice")
+        self._seq += 1
+        if kind not in self._parsers:
+            raise fields.wrong("type", "is unknown")
+        message = self._parsers[kind](fields)
+        fields.finish()
+        return message
+
+    def _log(self, fields: "_Fields") -> Log:
+        self._logs += 1
+        if self._logs > MAX_LOGS:
+            raise ProtocolError(f"The runner sent more than {MAX_LOGS} log frames.")
+        return Log(fields.choice("level", LEVELS), fields.text("text", MAX_TEXT))
+
+    def _result(self, fields: "_Fields") -> Result:
+        error = _error(fields)
+        reward = fields.optional("reward", fields.real)
+        if (reward is None) == (error is None):
+            raise fields.wrong("reward", "must be there if there is no error, and only then")
+        if reward is not None and not self._low <= reward <= self._high:
+            raise fields.wrong("reward", f"is {reward:g}, outside {self._low:g} to {self._high:g}")
+        return Result(
+            id=fields.whole("id", MAX_ID),
+            reward=reward,
+            metrics=_metrics(fields),
+            turns=fields.whole("turns", MAX_MESSAGES),
+            error=error,
+        )
+
+
+def clean(text: str) -> str:
+    """The text with NUL and lone surrogates replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _ready(fields: "_Fields") -> Ready:
+    _proto(fields)
+    return Ready(fields.text("python", MAX_NAME))
+
+
+def _loaded(fields: "_Fields") -> Loaded:
+    load_s = fields.real("load_s")
+    if load_s < 0:
+        raise fields.wrong("load_s", "is negative")
+    tasks = fields.optional("tasks", lambda key: fields.whole(key, MAX_INT))
+    return Loaded(fields.text("format", MAX_NAME), tasks, load_s)
+
+
+def _task(fields: "_Fields") -> TaskShown:
+    error = _error(fields)
+    if error is not None and error.kind != "environment":
+        raise fields.wrong("error", "blames the model, which was not asked")
+    return TaskShown(
+        id=fields.whole("id", MAX_ID),
+        task=fields.whole("task", MAX_INT),
+        messages=_messages(fields, least=0 if error else 1),
+        error=error,
+    )
+
+
+def _ask(fields: "_Fields") -> Ask:
+    fields.choice("role", ("policy",))
+    body = fields.inner("body")
+    tokens = None
+    if "max_tokens" in body:
+        tokens = body.whole("max_tokens", MAX_TOKENS, least=1)
+    asked = Ask(
+        rid=fields.whole("rid", MAX_ID),
+        id=fields.whole("id", MAX_ID),
+        messages=_messages(body, least=1),
+        max_tokens=tokens,
+    )
+    body.finish()
+    return asked
+
+
+def _proto(fields: "_Fields") -> None:
+    if fields.whole("proto", MAX_ID) != PROTO:
+        raise fields.wrong("proto", f"is not {PROTO}")
+
+
+def _error(fields: "_Fields") -> Error | None:
+    inner = fields.optional("error", fields.inner)
+    if inner is None:
+        return None
+    error = Error(inner.choice("kind", ("environment", "model")), inner.text("text", MAX_TEXT))
+    inner.finish()
+    return error
+
+
+def _messages(fields: "_Fields", *, least: int) -> list[Message]:
+    messages = []
+    for found in fields.array("messages", MAX_MESSAGES, least=least):
+        one = _Fields(found, f"a message of {fields.name}")
+        messages.append(
+            {"role": one.choice("role", ROLES), "content": one.text("content", MAX_CONTENT)}
+        )
+        one.finish()
+    return messages
+
+
+def _metrics(fields: "_Fields") -> dict[str, float]:
+    inner = fields.inner("metrics")
+    names = inner.names()
+    if len(names) > MAX_METRICS:
+        raise fields.wrong("metrics", f"has more than {MAX_METRICS} entries")
+    if any(len(name) > MAX_NAME for name in names):
+        raise fields.wrong("metrics", f"has a name of more than {MAX_NAME} characters")
+    return {clean(name): inner.real(name) for name in names}
+
+
+class _Fields:
+    """One JSON object's fields, taken out one by one; `finish` refuses what nobody took."""
+
+    def __init__(self, found: Any, name: str) -> None:
+        if not isinstance(found, dict):
+            raise ProtocolError(f"The runner broke the protocol: {name} is not an object.")
+        self._left = dict(found)
+        self.name = name
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._left
+
+    def wrong(self, key: str, words: str) -> ProtocolError:
+        return ProtocolError(f'The runner broke the protocol: "{key}" of {self.name} {words}.')
+
+    def names(self) -> list[str]:
+        return list(self._left)
+
+    def finish(self) -> None:
+        for key in self._left:
+            raise self.wrong(clean(key[:MAX_NAME]), "does not belong there")
+
+    def optional(self, key: str, take: Callable[[str], T]) -> T | None:
+        if key in self._left and self._left[key] is None:
+            del self._left[key]
+            return None
+        return take(key)
+
+    def text(self, key: str, most: int) -> str:
+        found = self._take(key)
+        if not isinstance(found, str):
+            raise self.wrong(key, "is not text")
+        if len(found) > most:
+            raise self.wrong(key, f"has more than {most} characters")
+        return clean(found)
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        found = self.text(key, MAX_NAME)
+        if found not in allowed:
+            raise self.wrong(key, f"is not one of: {', '.join(allowed)}")
+        return found
+
+    def whole(self, key: str, most: int, *, least: int = 0) -> int:
+        found = self._take(key)
+        if type(found) is not int:
+            raise self.wrong(key, "is not an integer")
+        if not least <= found <= most:
+            raise self.wrong(key, f"is not from {least} to {most}")
+        return found
+
+    def real(self, key: str) -> float:
+        found = self._take(key)
+        if type(found) not in (int, float):
+            raise self.wrong(key, "is not a number")
+        if not math.isfinite(found):
+            raise self.wrong(key, "is not finite")
+        return float(found)
+
+    def array(self, key: str, most: int, *, least: int) -> list[Any]:
+        found = self._take(key)
+        if not isinstance(found, list):
+            raise self.wrong(key, "is not an array")
+        if not least <= len(found) <= most:
+            raise self.wrong(key, f"does not have {least} to {most} entries")
+        return found
+
+    def inner(self, key: str) -> "_Fields":
+        return _Fields(self._take(key), f'"{key}" of {self.name}')
+
+    def _take(self, key: str) -> Any:
+        if key not in self._left:
+            raise self.wrong(key, "is missing")
+        return self._left.pop(key)

@@ -1,0 +1,149 @@
+"""What an environment format has to provide, and the checks that all formats share."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, ClassVar
+
+from ..attempts import Attempt, Message
+from ..faults import BadEnvironment, LoadError, shown
+from ..frames import MAX_CONTENT, MAX_METRICS, MAX_NAME, ROLES
+
+
+@dataclass(frozen=True)
+class Source:
+    """The environment as it was loaded.
+
+    `first` is what the entry made (or is); `make()` makes another, or gives the same object again.
+    """
+
+    first: Any
+    make: Callable[[], Any]
+
+
+@dataclass
+class Outcome:
+    """How a rollout ended: its reward (checked by `total`), replies used, and named numbers."""
+
+    reward: float
+    turns: int
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Adapter(ABC):
+    """Drives the environments of one format.
+
+    `reward_range` is (low, high), inclusive. `log` takes a line for the worker.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[str]
+
+    def __init__(
+        self, source: Source, reward_range: tuple[float, float], log: Callable[[str], None]
+    ) -> None:
+        self.source = source
+        self.reward_range = reward_range
+        self.log = log
+
+    @classmethod
+    @abstractmethod
+    def recognise(cls, made: object) -> bool:
+        """Whether an object is an environment of this format."""
+
+    @abstractmethod
+    def tasks(self) -> int | None:
+        """How many tasks there are; None for an endless environment. Raises LoadError."""
+
+    @abstractmethod
+    def preview(self, attempt: Attempt) -> list[Message]:
+        """The conversation that opens a task, as the model would get it."""
+
+    @abstractmethod
+    def rollout(self, attempt: Attempt) -> Outcome:
+        """One attempt at a task. What contributed code raises passes through."""
+
+
+def number(value: Any, what: str) -> float:
+    """A finite number as float; numpy's scalars too, and a bool as 0.0 or 1.0.
+
+    Raises BadEnvironment, naming the value, for anything else: text and None are no numbers.
+    """
+    try:
+        plain = value if isinstance(value, Real) else value.item()
+        result = float(plain) if isinstance(plain, Real) else math.nan
+    except (ArithmeticError, AttributeError, TypeError, ValueError):
+        result = math.nan
+    if not math.isfinite(result):
+        raise BadEnvironment(f"{what} is {shown(value)}; it must be a finite number.")
+    return result
+
+
+def total(rewards: list[float], reward_range: tuple[float, float]) -> float:
+    """The sum of a rollout's rewards. Raises BadEnvironment if it is out of range.
+
+    A sum that misses a bound by rounding alone is that bound.
+    """
+    low, high = reward_range
+    try:
+        reward = math.fsum(rewards)
+    except OverflowError:
+        reward = math.inf
+    if not low - 1e-9 * (high - low) <= reward <= high + 1e-9 * (high - low):
+        raise BadEnvironment(
+            f"The reward {reward:g} is outside the range {low:g} to {high:g}. "
+            "Correct the reward, or declare its range as reward_range in [tool.practicum]."
+        )
+    return min(max(reward, low), high)
+
+
+def metrics(found: object) -> dict[str, float]:
+    """The finite numbers of a mapping by name, the first `MAX_METRICS` of them."""
+    if not isinstance(found, Mapping):
+        return {}
+    kept: dict[str, float] = {}
+    for name, value in found.items():
+        if len(kept) == MAX_METRICS:
+            break
+        try:
+            kept[str(name)[:MAX_NAME]] = number(value, "a metric")
+        except BadEnvironment:
+            continue
+    return kept
+
+
+def messages(observation: Any) -> list[Message]:
+    """An observation as messages: text is one from the user, and a list of messages itself.
+
+    Raises BadEnvironment for a message that is not `{"role": one of ROLES, "content": text}`.
+    """
+    is_list = isinstance(observation, list | tuple) and len(observation) > 0
+    if is_list and all(isinstance(one, Mapping) and "role" in one for one in observation):
+        return [_message(one) for one in observation]
+    return [_message({"role": "user", "content": str(observation)})]
+
+
+def _message(one: Mapping[str, Any]) -> Message:
+    role, content = one["role"], one.get("content")
+    if role not in ROLES or not isinstance(content, str):
+        raise BadEnvironment(
+            f"{shown(dict(one))} is not a message: it needs a role ({', '.join(ROLES)}) and "
+            "a content that is text."
+        )
+    if len(content) > MAX_CONTENT:
+        raise BadEnvironment(
+            f"A message has {len(content)} characters; the limit is {MAX_CONTENT}. Shorten it."
+        )
+    return {"role": str(role), "content": str(content)}
+
+
+def opening(made: object) -> list[Message]:
+    """The system message of an environment that has a `system_prompt`. Raises LoadError."""
+    prompt = getattr(made, "system_prompt", None)
+    if prompt is None:
+        return []
+    if not isinstance(prompt, str):
+        raise LoadError(f"system_prompt is {shown(prompt)}; it must be text.")
+    return [_message({"role": "system", "content": prompt})] if prompt else []

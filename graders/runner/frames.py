@@ -1,0 +1,133 @@
+"""Frames: a 4-byte big-endian length, then that many bytes of UTF-8 JSON, one object each.
+
+Both sides use this module. It is strict both ways, because what one JSON reader takes for an error
+another takes for a number: no NaN or infinity (1e999 neither), no duplicate key, no deep nesting,
+no integer that a database could not store.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+Frame = dict[str, Any]
+
+MAX_FRAME = 8 << 20  # bytes, without the length
+MAX_DEPTH = 32
+MAX_INT = 2**63 - 1
+
+# What the fields of a frame may hold; both sides refer to these.
+ROLES = ("system", "user", "assistant", "tool")
+MAX_MESSAGES = 1024
+MAX_CONTENT = 1 << 20  # characters of one message
+MAX_METRICS = 64
+MAX_NAME = 100  # characters
+MAX_TEXT = 4000  # characters of an error or a log line
+MAX_LOGS = 1000  # log frames of one runner
+
+_HEADER = struct.Struct(">I")
+
+
+class FrameError(Exception):
+    """Bytes that are no frame, or a value that cannot be sent as one."""
+
+
+class FrameCut(FrameError):
+    """The stream ended inside a frame."""
+
+
+class FrameReader:
+    """Reads frames from `receive(n)`, which gives 1 to n bytes, or b"" at the end."""
+
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        self._receive = receive
+
+    def read(self) -> Frame | None:
+        """The next frame, None at the end. Raises FrameError for anything that is not one."""
+        header = self._exactly(_HEADER.size)
+        if not header:
+            return None
+        (length,) = _HEADER.unpack(header)
+        if length > MAX_FRAME:
+            raise FrameError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+        return decode(self._exactly(length))
+
+    def _exactly(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing:
+            part = self._receive(missing)
+            if not part:
+                if missing == size == _HEADER.size:
+                    return b""
+                raise FrameCut("the stream ended inside a frame")
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+
+def encode(frame: Frame) -> bytes:
+    """A frame as bytes, length included. Raises FrameError if it breaks a rule of this module."""
+    _check(frame, MAX_DEPTH)
+    payload = _encode(frame).encode("ascii")
+    if len(payload) > MAX_FRAME:
+        raise FrameError(f"a frame of {len(payload)} bytes is over the limit of {MAX_FRAME}")
+    return _HEADER.pack(len(payload)) + payload
+
+
+def decode(payload: bytes) -> Frame:
+    """The object in a frame's bytes (without the length). Raises FrameError."""
+    try:
+        frame = _decode(payload.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise FrameError(f"a frame is not UTF-8: {error.reason}") from error
+    except RecursionError as error:
+        raise FrameError(f"a frame is nested deeper than {MAX_DEPTH}") from error
+    except ValueError as error:
+        raise FrameError(f"a frame is not JSON: {error}") from error
+    if not isinstance(frame, dict):
+        raise FrameError(f"a frame is not an object but {type(frame).__name__}")
+    _check(frame, MAX_DEPTH)
+    return frame
+
+
+def _check(value: object, depth: int) -> None:
+    match value:
+        case bool() | str() | None:
+            return
+        case int():
+            if abs(value) > MAX_INT:
+                raise FrameError("an integer is beyond 64 bits")
+        case float():
+            if not math.isfinite(value):
+                raise FrameError(f"{value} is not a finite number")
+        case dict() | list() | tuple():
+            _check_inside(value, depth)
+        case _:
+            raise FrameError(f"{type(value).__name__} cannot be sent")
+
+
+def _check_inside(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> None:
+    if depth == 0:
+        raise FrameError(f"a frame is nested deeper than {MAX_DEPTH}")
+    inner = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+        raise FrameError("an object's keys must be text")
+    for item in inner:
+        _check(item, depth - 1)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Frame:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return made
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+# Bound before any contributed import, which could replace what the json module offers.
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
