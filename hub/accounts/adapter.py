@@ -12,6 +12,10 @@ from hub.accounts.models import User
 class AccountAdapter(DefaultAccountAdapter):
     """Usernames are addresses: lowercase, and by the rules of `hub.accounts.names`."""
 
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "username_taken": "This name is taken. Choose another.",
+    }
+
     def clean_username(self, username: str, shallow: bool = False) -> str:
         return super().clean_username(username.lower(), shallow=shallow)
 

@@ -21,7 +21,7 @@ class Scope(models.TextChoices):
     MODERATE = "moderate", "Moderate"
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]
     """A person. The username is the first part of the addresses of what they own."""
 
     username = models.CharField(

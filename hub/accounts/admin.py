@@ -1,0 +1,85 @@
+"""People, groups and tokens in the administration.
+
+`UserAdmin` is registered by the moderation, which adds what it does to people.
+"""
+
+from typing import Any, cast
+
+from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from hub.accounts import services
+from hub.accounts.models import ApiToken, User
+from hub.audit.admin import AuditedAdmin, ReadOnlyAdmin, decide
+
+# Signing in to the administration goes by the site's own page and its rate limits.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.unregister([Group, EmailAddress])
+
+
+class NewUserForm(UserCreationForm):
+    class Meta:
+        model = User
+        fields = ["username", "email"]
+
+
+class UserAdmin(DjangoUserAdmin, AuditedAdmin):
+    """Nobody is deleted or locked out here: banning takes sessions and tokens too."""
+
+    form = UserChangeForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["username", "email", "is_trusted", "is_active", "is_staff", "date_joined"]
+    list_filter = ["is_trusted", "is_active", "is_staff", "is_superuser", "groups"]
+    search_fields = ["username", "email"]
+    ordering = ["username"]
+    filter_horizontal = ["groups", "user_permissions"]
+    fieldsets = [
+        (None, {"fields": ["username", "email", "password"]}),
+        ("Standing", {"fields": ["is_trusted", "is_active"]}),
+        ("Rights", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+        ("Dates", {"fields": ["last_login", "date_joined"]}),
+    ]
+    add_fieldsets = [(None, {"fields": ["username", "email", "password1", "password2"]})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        fixed = ["is_active", "last_login", "date_joined"]
+        # Addresses begin with it.
+        fixed += ["username"] if obj is not None else []
+        rights = ["is_staff", "is_superuser", "groups", "user_permissions"]
+        return fixed if request.user.is_superuser else fixed + rights
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
+    """Groups of people, such as the moderators."""
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    """Tokens, without their texts, which nobody has but their owners."""
+
+    moderators_see = False
+    list_display = ["user", "name", "token_key", "scopes", "created", "expiry"]
+    list_select_related = ["user"]
+    search_fields = ["user__username", "name"]
+    fields = ["user", "name", "token_key", "scopes", "created", "expiry"]
+    actions = ["revoke"]
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("accounts.delete_apitoken"))
+
+    @admin.action(description="Revoke", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> HttpResponse:
+        def act(token: ApiToken, reason: str) -> Any:
+            services.revoke_token(token=token, actor=cast(User, request.user))
+
+        tokens = queryset.select_related("user")
+        return decide(self, request, tokens, title="Revoke", act=act, back=request.path)
