@@ -1,0 +1,39 @@
+"""What operators do by hand to evaluations, and to what measures."""
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from graders import jobs, services
+from graders.models import Evaluation, Profile, ReferenceModel
+from graders.states import Stage, stage_sources
+from hub.accounts.models import User
+from hub.audit import services as audit
+from hub.errors import Refused
+
+
+@transaction.atomic
+def cancel(*, evaluation: Evaluation, actor: User, reason: str) -> None:
+    """Stop an evaluation; its workers notice at their next write. Raises Refused if it is over."""
+    changed = Evaluation.objects.filter(
+        pk=evaluation.pk, stage__in=stage_sources(Stage.CANCELLED)
+    ).update(stage=Stage.CANCELLED, finished=Now())
+    evaluation.refresh_from_db()
+    if not changed:
+        raise Refused(f"{evaluation} is already {evaluation.stage}", status=409)
+    jobs.cancel_all(evaluation)
+    services.fail_version(evaluation.version, fault=f"The evaluation was cancelled: {reason}")
+    audit.record(
+        actor=actor, action="evaluation.cancelled", target=evaluation, data={"reason": reason}
+    )
+
+
+@transaction.atomic
+def make_default(*, target: ReferenceModel | Profile, actor: User) -> None:
+    """Measure new versions with this model or profile. Raises Refused for a disabled model."""
+    if isinstance(target, ReferenceModel) and not target.is_enabled:
+        raise Refused(f"{target} is disabled: enable it first", status=409)
+    others = type(target).objects.select_for_update().filter(is_default=True)
+    others.exclude(pk=target.pk).update(is_default=False)
+    type(target).objects.filter(pk=target.pk).update(is_default=True)
+    target.refresh_from_db()
+    audit.record(actor=actor, action=f"{target._meta.model_name}.made-default", target=target)
