@@ -1,0 +1,9 @@
+from django.urls import path
+
+from environments import views
+
+urlpatterns = [
+    path("environments/", views.browse, name="browse"),
+    path("upload/", views.upload, name="upload"),
+    path("<str:owner>/", views.owner, name="owner"),
+]
