@@ -74,6 +74,7 @@ class Version(models.Model):
     # The manifest.
     summary = models.CharField(max_length=512, blank=True)
     readme = models.TextField(blank=True)
+    readme_type = models.CharField(max_length=32, default="text/plain")
     license = models.CharField(max_length=256, blank=True)
     requires_python = models.CharField(max_length=128, blank=True)
     dependencies = ArrayField(models.CharField(max_length=512), default=list, blank=True)

@@ -1,10 +1,8 @@
 """Reading the catalogue. What a person may see is decided here and nowhere else."""
 
-from typing import Any
-
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.postgres.search import SearchQuery, SearchRank
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Greatest
 
 from environments.models import Environment, Version
@@ -55,15 +53,4 @@ def search(environments: QuerySet[Environment], text: str) -> QuerySet[Environme
             | Q(owner__username__iexact=text)
         )
         .annotate(best=Greatest(F("rank"), 0.0))
-    )
-
-
-def facet(environments: QuerySet[Environment], field: str) -> Any:
-    """How many environments have each value of a list field of their latest version."""
-    return (
-        environments.order_by()
-        .annotate(value=F(f"latest__{field}"))
-        .values("value")
-        .annotate(count=Count("pk"))
-        .order_by("-count", "value")
     )

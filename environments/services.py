@@ -131,6 +131,7 @@ def _fields(archive: archives.Archive, described: manifest.Manifest) -> dict[str
         "size": archive.size,
         "summary": described.summary,
         "readme": described.readme,
+        "readme_type": described.readme_type,
         "license": described.license,
         "requires_python": described.requires_python,
         "dependencies": list(described.dependencies),

@@ -29,10 +29,10 @@ STATUS_TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.BUILDING: frozenset({Status.INSPECTING, Status.FAILED}),
     Status.INSPECTING: frozenset({Status.RUNNING, Status.FAILED}),
     Status.RUNNING: frozenset({Status.EVALUATED, Status.FAILED}),
-    # A failed version may be evaluated again. An evaluated one stays so: a later run that fails
-    # does not take its numbers away.
+    # A failed version may be evaluated again, or an evaluation that was under way beside the
+    # failed one ends well. An evaluated one stays so: no later failure takes its numbers away.
     Status.EVALUATED: frozenset(),
-    Status.FAILED: frozenset({Status.BUILDING}),
+    Status.FAILED: frozenset({Status.BUILDING, Status.EVALUATED}),
 }
 
 REVIEW_TRANSITIONS: Final[dict[Review, frozenset[Review]]] = {

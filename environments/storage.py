@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
@@ -11,12 +12,23 @@ class DurableFileSystemStorage(FileSystemStorage):
     """A local folder whose files, and their names, are on disk when `save` returns."""
 
     def _save(self, name: str, content: File) -> str:
-        saved = super()._save(name, content)
-        path = Path(self.path(saved))
-        for target in (path, path.parent):
-            descriptor = os.open(target, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        return saved
+        # A file appears whole or not at all: a crash or a full disk halfway leaves no name behind.
+        scratch = Path(self.path(f"incoming/{uuid4().hex}"))
+        try:
+            super()._save(str(scratch), content)  # type: ignore[misc]
+            _flush(scratch)
+            path = Path(self.path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scratch.replace(path)
+            _flush(path.parent)
+        finally:
+            scratch.unlink(missing_ok=True)
+        return name
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -70,7 +70,9 @@ def start(
             ],
             409,
         )
-    Version.objects.select_for_update().get(pk=version.pk)
+    version = Version.objects.select_for_update().get(pk=version.pk)
+    if version.review in (Review.REJECTED, Review.QUARANTINED):
+        raise Refused(f"{version} is {version.review} and is not run", status=409)
     under_way = Evaluation.objects.filter(
         version=version, model=model, profile=profile, stage__in=ACTIVE_STAGES
     ).first()
@@ -153,10 +155,16 @@ def fail(evaluation: Evaluation, *, fault: str) -> None:
         return
     evaluation.refresh_from_db()
     jobs.cancel_all(evaluation)
-    catalogue.advance(version=evaluation.version, status=Status.FAILED, fault=fault)
+    fail_version(evaluation.version, fault=fault)
     audit.record(
         actor=None, action="evaluation.failed", target=evaluation, data={"fault": fault[:500]}
     )
+
+
+def fail_version(version: Version, *, fault: str) -> None:
+    """Let a version fail with its evaluation, unless another one under way still decides."""
+    if not version.evaluations.filter(stage__in=ACTIVE_STAGES).exists():
+        catalogue.advance(version=version, status=Status.FAILED, fault=fault)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from environments.models import Version
-from environments.states import Status
+from environments.states import Review, Status
 from graders import jobs, services
 from graders.pipeline import launching
 
@@ -23,7 +23,7 @@ def begin(version_id: int) -> None:
     version = Version.objects.filter(
         pk=version_id, status=Status.UPLOADED, evaluations__isnull=True
     ).first()
-    if version is not None:
+    if version is not None and version.review in (Review.PENDING, Review.APPROVED):
         services.start(version=version, actor=None)
 
 

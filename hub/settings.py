@@ -151,6 +151,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+ACCOUNT_ADAPTER = "hub.accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = env("EMAIL_VERIFICATION", "optional")
 ACCOUNT_USERNAME_VALIDATORS = "hub.accounts.names.username_validators"
 ACCOUNT_PRESERVE_USERNAME_CASING = False
@@ -203,7 +204,12 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+# How many proxies stand before the site; rate limits count the address that the first one saw.
+PROXIES = int(env("PROXIES", "0"))
+ALLAUTH_TRUSTED_PROXY_COUNT = PROXIES
+
 REST_FRAMEWORK = {
+    "NUM_PROXIES": PROXIES,
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "hub.accounts.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -230,6 +236,14 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
 }
 
+# Rate limits count here.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": env("CACHE_URL", f"unix://{PATHS.valkey_socket}?db=1"),
+    }
+}
+
 CELERY_BROKER_URL = env("BROKER_URL", f"redis+socket://{PATHS.valkey_socket}?virtual_host=0")
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -239,7 +253,12 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 200
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    # An upload does not wait long for a broker that is away: the sweeper will send its message.
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+}
 CELERY_BEAT_SCHEDULE = {
     # What was not started by the next turn is dropped, so that turns do not pile up.
     "sweep": {"task": "graders.sweep", "schedule": 10.0, "options": {"expires": 10}},

@@ -42,6 +42,7 @@ def make_version(owner: User | None = None, **fields: object) -> Version:
         "sha256": hashlib.sha256(str(number).encode()).hexdigest(),
         "size": 1000,
         "entry": "env:make",
+        "readme_type": "text/markdown",
         "uploaded_by": owner,
     }
     return Version.objects.create(environment=environment, **(defaults | fields))

@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
                 ('size', models.PositiveBigIntegerField()),
                 ('summary', models.CharField(blank=True, max_length=512)),
                 ('readme', models.TextField(blank=True)),
+                ('readme_type', models.CharField(default='text/plain', max_length=32)),
                 ('license', models.CharField(blank=True, max_length=256)),
                 ('requires_python', models.CharField(blank=True, max_length=128)),
                 ('dependencies', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=512), blank=True, default=list, size=None)),

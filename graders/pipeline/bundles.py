@@ -10,6 +10,7 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -72,7 +73,7 @@ def import_paths(version: Version) -> tuple[str, ...]:
 def _fill(folder: Path, version: Version, locked: str, python: str) -> None:
     try:
         with default_storage.open(version.storage_key) as file:
-            archives.check(file, version.filename).extract(folder / "project")
+            archives.check(cast(BinaryIO, file), version.filename).extract(folder / "project")
     except FileNotFoundError as error:
         raise PlatformFault(f"The stored archive of {version} is missing.") from error
     except archives.BadArchive as error:

@@ -18,6 +18,7 @@ SLOTS = 8  # requests answered at once
 CONTEXT = 16_384  # tokens, shared by the slots
 PROMPT_CACHE = 256  # MiB; the library's own choice is 8192
 LOG_ERRORS_ONLY = 1
+SLEEP = 0  # how much threads spin while they wait: spinning starves whatever else runs here
 
 
 def weights() -> Path:
@@ -45,6 +46,7 @@ def parameters(socket: Path, threads: int) -> xllamacpp.CommonParams:
     chosen.cont_batching = True
     chosen.cpuparams.n_threads = threads
     chosen.cpuparams_batch.n_threads = threads
+    chosen.cpuparams.poll = chosen.cpuparams_batch.poll = SLEEP
     chosen.verbosity = LOG_ERRORS_ONLY
     return chosen
 
