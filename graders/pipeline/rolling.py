@@ -80,13 +80,16 @@ def _shard(evaluation: Evaluation, shard: int) -> list[Task]:
 
 
 def _missing(evaluation: Evaluation, tasks: dict[int, Task]) -> list[Request]:
-    """The rollouts of these tasks that nobody has done yet, those of one task together."""
+    """The rollouts of these tasks that nobody has done yet: first one of each task, then another.
+
+    A server with as many slots as a shard has tasks then finds each prompt where it left it.
+    """
     done = set(Rollout.objects.filter(task__in=tasks.values()).values_list("task__index", "number"))
     digest = evaluation.version.sha256
     return [
         Request(task=index, number=number, seed=sampling.seed(digest, index, number))
-        for index in tasks
         for number in range(evaluation.settings["rollouts"])
+        for index in tasks
         if (index, number) not in done
     ]
 

@@ -34,7 +34,7 @@ DERIVATIVES = (
 class AlgebraDrill:
     """`TASKS` drills, every third a derivative; drill i depends on i alone."""
 
-    system_prompt = "Answer with the result only."
+    system_prompt = "Answer with the result only.\nQ: 2a + 6a\nA: 8a"
 
     def __len__(self) -> int:
         return TASKS
@@ -48,7 +48,7 @@ class AlgebraDrill:
         given, wanted = _derivative(rng, x) if index % 3 == 2 else _sum(rng, x)
         wording = rng.choice(DERIVATIVES if index % 3 == 2 else SUMS)
         return {
-            "question": f"Q: 2a + 6a\nA: 8a\nQ: {wording.format(f=given, x=x)}\nA:",
+            "question": f"Q: {wording.format(f=given, x=x)}\nA:",
             "answer": _written(wanted),
             "metadata": {"variable": x.name, "given": given},
         }

@@ -8,7 +8,6 @@ from typing import Any
 
 from pint import UnitRegistry
 
-EXAMPLE = "Q: How many days are in 3 weeks?\nA: 21"
 # An answer this close, relatively, is right; a rough one earns half.
 CLOSE, ROUGH = 0.03, 0.25
 _NUMBER = re.compile(r"(?<![\d.])-?\d+(?:,\d{3})*(?:\.\d+)?")
@@ -16,6 +15,8 @@ _NUMBER = re.compile(r"(?<![\d.])-?\d+(?:,\d{3})*(?:\.\d+)?")
 
 class EverydayMeasures:
     """The questions of `questions.json`, in its order."""
+
+    system_prompt = "Q: How many days are in 3 weeks?\nA: 21"
 
     def __init__(self) -> None:
         listed = files(__package__).joinpath("questions.json").read_text(encoding="utf-8")
@@ -29,7 +30,7 @@ class EverydayMeasures:
         item = self._items[index]
         wanted = _units().Quantity(item["amount"], item["unit"]).to(item["asked"])
         return {
-            "question": f"{EXAMPLE}\nQ: {item['question']}\nA:",
+            "question": f"Q: {item['question']}\nA:",
             "answer": f"{wanted.magnitude:.6g}",
             "metadata": {"unit": item["asked"]},
         }

@@ -11,11 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 TASKS = 1_000_000
-EXAMPLES = """\
-Q: I lost 4 cups and have 6. Before?
-A: 10
-Q: I got 5 cups and have 8. Before?
-A: 3"""
 _NUMBER = re.compile(r"(?<![\d.])-?\d+(?:\.\d+)?")
 
 
@@ -107,6 +102,10 @@ STORIES = (
 class NumberMachine:
     """`TASKS` stories; story i depends on i alone."""
 
+    system_prompt = (
+        "Q: I lost 4 cups and have 6. Before?\nA: 10\nQ: I got 5 cups and have 8. Before?\nA: 3"
+    )
+
     def __len__(self) -> int:
         return TASKS
 
@@ -123,7 +122,7 @@ class NumberMachine:
         ]
         told = " ".join([story.opening, *steps, story.outcome.format(n=values[-1])])
         return {
-            "question": f"{EXAMPLES}\nQ: {told} {story.question}\nA:",
+            "question": f"Q: {told} {story.question}\nA:",
             "answer": str(values[0]),
             "metadata": {"values": values},
         }
@@ -152,11 +151,11 @@ def make() -> NumberMachine:
 
 
 def _values(rng: random.Random) -> list[int]:
-    """The numbers of a story in order, 2 or 3 of them, all different and 1 to 19."""
+    """The numbers of a story in order, 2 or 3 of them, all different and 1 to 29."""
     while True:
-        values = [rng.randint(2, 12)]
+        values = [rng.randint(2, 20)]
         for _ in range(rng.choice((1, 1, 1, 2))):
-            values.append(rng.choice([n for n in range(1, 20) if 2 <= abs(n - values[-1]) <= 6]))
+            values.append(rng.choice([n for n in range(1, 30) if 2 <= abs(n - values[-1]) <= 9]))
         # No number that is told may be an answer, or an echo would be rewarded.
         told = {values[-1], *(abs(after - before) for before, after in pairwise(values))}
         apart = len(set(values)) == len(values) and abs(values[-1] - values[0]) > 1

@@ -21,7 +21,6 @@ class Setting:
     question: str
 
 
-EXAMPLE = "Q: Tunnels: den-nest, nest-hive, hive-cave. From den to hive?\nA: den, nest, hive"
 SETTINGS = (
     Setting(
         ("Bath", "York", "Ely", "Leeds", "Dover", "Poole", "Ripon", "Truro", "Wells", "Derby"),
@@ -59,7 +58,10 @@ SETTINGS = (
 class ShortRoutes:
     """`TASKS` maps; map i depends on i alone."""
 
-    system_prompt = "Answer with the places in order."
+    system_prompt = (
+        "Answer with the places in order.\n"
+        "Q: Tunnels: den-nest, nest-hive, hive-cave. From den to hive?\nA: den, nest, hive"
+    )
 
     def __len__(self) -> int:
         return TASKS
@@ -75,7 +77,7 @@ class ShortRoutes:
         asked = setting.question.format(start=start, goal=goal)
         route = nx.shortest_path(nx.Graph(links), start, goal)
         return {
-            "question": f"{EXAMPLE}\nQ: {told} {asked}\nA:",
+            "question": f"Q: {told} {asked}\nA:",
             "answer": ", ".join(route),
             "metadata": {"links": links, "start": start, "goal": goal},
         }
