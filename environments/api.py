@@ -46,9 +46,8 @@ class UploadThrottle(UserRateThrottle):
     rate = "120/hour"
 
 
+# A view of one version, which its address names.
 class VersionView(ApiView):
-    """A view of one version, which its address names."""
-
     queryset: QuerySet[Any] = Version.objects.none()
 
     def get_version(self) -> Version:

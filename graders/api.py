@@ -62,9 +62,8 @@ class EvaluateThrottle(UserRateThrottle):
     rate = "60/hour"
 
 
+# A view of what a version's latest finished evaluation measured.
 class MeasuredView(VersionView):
-    """A view of what a version's latest finished evaluation measured."""
-
     def get_evaluation(self) -> Evaluation:
         """Raises NotFound, with what goes on instead, if there is none."""
         version = self.get_version()
@@ -139,9 +138,8 @@ class RolloutFilter(filters.FilterSet):
         fields: list[str] = []
 
 
+# A view of rollouts, which link to themselves.
 class RolloutView(MeasuredView):
-    """A view of rollouts, which link to themselves."""
-
     def get_serializer_context(self) -> dict[str, Any]:
         route = {key: self.kwargs.get(key) for key in ("owner", "name", "version")}
         asked = self.request.query_params.get("model") if self.request else None

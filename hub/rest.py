@@ -62,9 +62,9 @@ class ByAccept(DefaultContentNegotiation):
         return renderers[0], renderers[0].media_type or ""
 
 
+# No docstrings on shared bases: the schema would show them as the description of every address.
+# A view that refuses bodies above `max_body` bytes before it reads them.
 class ApiView(GenericAPIView):
-    """A view that refuses bodies above `max_body` bytes before it reads them."""
-
     max_body = MIB
     content_negotiation_class = ByAccept
 

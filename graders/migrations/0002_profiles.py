@@ -6,13 +6,13 @@ PROFILES = [
     # Small enough for a model on two processor cores; its intervals are honestly wide.
     {
         "name": "quick",
-        "tasks": 16,
+        "tasks": 12,
         "rollouts": 4,
         "group": 4,
         "token_limit": 32,
         "turn_limit": 4,
         "prompts": 64,
-        "shard_tasks": 8,
+        "shard_tasks": 6,
         "shard_seconds": 900,
         "is_default": True,
     },
