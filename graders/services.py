@@ -41,6 +41,9 @@ def ensure_embedded_model(base_url: str) -> ReferenceModel:
             "model": "SmolLM2-135M-Instruct",
             "temperature": 0.7,
             "max_tokens": 256,
+            # Of two jobs at once: as many as the server has slots, so that each conversation
+            # finds its slot, and what was read of it, again.
+            "concurrency": 4,
             "is_default": not ReferenceModel.objects.filter(is_default=True).exists(),
         },
     )

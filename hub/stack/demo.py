@@ -12,7 +12,7 @@ from hub.stack.errors import StackError
 from hub.stack.examples import Example
 from hub.stack.processes import Say
 
-POLL_INTERVAL = 1.0  # seconds
+POLL_INTERVAL = 4.0  # seconds; each poll asks for every version
 PATIENCE = 600.0  # seconds without any change
 SETTLED = frozenset({"evaluated", "failed"})
 
