@@ -13,7 +13,7 @@ from graders.models import Evaluation
 from hub.accounts.models import User
 from tests.factories import make_version
 from tests.web.conftest import measure, publish, start
-from tests.web.test_upload import PROJECT, archive
+from tests.web.test_upload_page import PROJECT, archive
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 
