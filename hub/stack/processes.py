@@ -185,29 +185,22 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def launch(self, program: Program) -> None:
-        """Starts a program without waiting until it answers."""
-        self._starting.append(self._launch(program))
+    def launch(self, program: Program) -> Running:
+        """Starts a program without waiting until it answers; `check` says when it does."""
+        running = self._launch(program)
+        self._starting.append(running)
+        return running
 
-    def wait(self) -> None:
-        """Returns when everything that was launched answers.
+    def start(self, *programs: Program) -> None:
+        """Launches programs beside each other and waits for them.
 
         Raises:
             StackError: one ended or did not answer in its time; its log's last line is quoted.
         """
-        while self._starting:
-            for running in list(self._starting):
-                if self._is_ready(running):
-                    self._starting.remove(running)
-                    seconds = time.monotonic() - running.started
-                    self._say(step(running.program.label, f"ready ({seconds:.1f} s)"))
+        awaited = [self.launch(program) for program in programs]
+        while any(running in self._starting for running in awaited):
+            self._greet()
             time.sleep(PROBE_INTERVAL)
-
-    def start(self, *programs: Program) -> None:
-        """Launches programs beside each other and waits for them, and for any launched before."""
-        for program in programs:
-            self.launch(program)
-        self.wait()
 
     def run(self, program: Program) -> None:
         """Runs a program to its end.
@@ -226,12 +219,15 @@ class Supervisor:
             raise self._failure(running, f"failed with code {code}")
 
     def check(self) -> None:
-        """Notices what has died since the last call, and starts it again when its time comes.
+        """Notices what answers or has died since the last call; restarts it when its time comes.
 
         Raises:
-            StackError: something died that is not restarted, or died too often.
+            StackError: something did not start, is not restarted, or died too often.
         """
+        self._greet()
         for running in self._running:
+            if running in self._starting:
+                continue
             if running.restart_at is not None:
                 if time.monotonic() >= running.restart_at:
                     running.start_again()
@@ -262,6 +258,14 @@ class Supervisor:
         running = Running(program, log, self._lock)
         self._running.append(running)
         return running
+
+    def _greet(self) -> None:
+        """Says which of those that were launched answer now."""
+        for running in list(self._starting):
+            if self._is_ready(running):
+                self._starting.remove(running)
+                seconds = time.monotonic() - running.started
+                self._say(step(running.program.label, f"ready ({seconds:.1f} s)"))
 
     def _is_ready(self, running: Running) -> bool:
         timeout = running.program.timeout

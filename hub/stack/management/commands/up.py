@@ -91,19 +91,27 @@ class Command(BaseCommand):
         services.initialise_postgres(paths, supervisor)
         supervisor.start(services.postgres(paths), services.valkey(paths))
         services.create_database(paths)
-        supervisor.launch(services.model(paths))
         with _database():
             self._step("Database", "migrated", "migrate")
             password = ensure_admin()
             ensure_embedded_model(f"unix:{paths.model_socket}")
             owner = ensure_service_user(examples.OWNER)
             token = issue_token(user=owner, name="examples", actor=owner, days=TOKEN_DAYS)
-        supervisor.launch(services.worker(paths, _worker_answers))
-        self._step("Static files", "collected", "collectstatic")
+        self._collect_static(paths)
+        # The site first: whoever waits, waits for a page. The others join it.
         supervisor.start(services.site(paths, port))
+        supervisor.launch(services.model(paths))
+        supervisor.launch(services.worker(paths, _worker_answers))
         if password is not None:
             self.say(f"\nAdministrator: practicum-admin, password: {password} (shown only now)")
         return token
+
+    def _collect_static(self, paths: Paths) -> None:
+        """Collects the static files, unless they are those of the last time."""
+        stamp, now = paths.work / "static-stamp", services.static_fingerprint()
+        if not stamp.exists() or stamp.read_text() != now:
+            self._step("Static files", "collected", "collectstatic")
+            stamp.write_text(now)
 
     def _step(self, label: str, outcome: str, command: str) -> None:
         begun = time.monotonic()
