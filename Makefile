@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
-# Progress bars on a terminal, no list of every package elsewhere.
-INSTALL := $(UV) pip install $(if $(MAKE_TERMERR),,--quiet) --python $(PY) --require-hashes
+# Compiled once here, not at every start. Progress bars on a terminal, no list of packages elsewhere.
+INSTALL := $(UV) pip install --compile-bytecode $(if $(MAKE_TERMERR),,--quiet) --python $(PY) --require-hashes
 T ?=
 JOBS ?= 2
 
