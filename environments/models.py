@@ -98,6 +98,9 @@ class Version(models.Model):
     review_reason = models.TextField(blank=True)
     # The dependencies as they were locked, so that a rebuild gives the same bundle.
     lock = models.TextField(blank=True)
+    python = models.CharField(
+        max_length=8, blank=True, help_text="The Python that it was locked for."
+    )
 
     class Meta:
         ordering = ["-created", "-id"]

@@ -192,9 +192,9 @@ def publish(*, version: Version, **measures: object) -> Headline:
     return headline
 
 
-def keep_build(*, version: Version, lock: str) -> None:
-    """Keep the locked dependencies, so that a rebuild gives the same bundle."""
-    Version.objects.filter(pk=version.pk).update(lock=lock)
+def keep_build(*, version: Version, lock: str, python: str) -> None:
+    """Keep the locked dependencies and their Python, so that a rebuild gives the same bundle."""
+    Version.objects.filter(pk=version.pk).update(lock=lock, python=python)
 
 
 def keep_format(*, version: Version, name: str) -> None:

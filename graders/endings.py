@@ -1,7 +1,7 @@
 """Words for a runner that ended before its work was done, and whose fault that is."""
 
 from graders.errors import EnvironmentFault, GraderError, PlatformFault
-from graders.protocol import clean
+from graders.fields import clean
 from graders.sandbox.base import Ending, EndReason, Limits
 
 STDERR_LINES = 20

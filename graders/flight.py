@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders.errors import ModelUnavailable
-from graders.protocol import Ask, Message, ProtocolError, Result, clean
+from graders.fields import ProtocolError, clean
+from graders.protocol import Ask, Message, Result
 from graders.runner.frames import MAX_CONTENT
 
 COUNTS = ("prompt_tokens", "completion_tokens")

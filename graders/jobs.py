@@ -152,6 +152,11 @@ class Heartbeat:
         self._stop.set()
         self._thread.join()
 
+    def check(self) -> None:
+        """Raise LeaseLost once the lease is not ours any more."""
+        if self.lost.is_set():
+            raise LeaseLost
+
     def _beat(self) -> None:
         try:
             while not self._stop.wait(HEARTBEAT_S):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from graders.errors import EnvironmentFault, PlatformFault
-from graders.protocol import Inbox, Incoming, ProtocolError
+from graders.fields import ProtocolError
+from graders.protocol import Inbox, Incoming
 from graders.runner.frames import FrameCut, FrameError, FrameReader, encode
 from graders.sandbox.base import (
     Ending,

@@ -5,13 +5,10 @@ attacker had written it. A frame that breaks a rule is not repaired: nothing fro
 any more. Frames and their limits are described in docs/architecture.md.
 """
 
-import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-from graders.errors import EnvironmentFault
+from graders.fields import Fields, ProtocolError, clean
 from graders.runner.frames import (
     MAX_CONTENT,
     MAX_INT,
@@ -30,14 +27,6 @@ MAX_TOKENS = 10**6
 LEVELS = ("debug", "info", "warning", "error")
 
 Message = dict[str, str]
-
-T = TypeVar("T")
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-
-class ProtocolError(EnvironmentFault):
-    """A runner sent what no honest runner sends; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +114,7 @@ class Inbox:
         self._low, self._high = reward_range
         self._seq = 0
         self._logs = 0
-        self._parsers: dict[str, Callable[[_Fields], Incoming]] = {
+        self._parsers: dict[str, Callable[[Fields], Incoming]] = {
             "ready": _ready,
             "hello": _loaded,
             "task": _task,
@@ -137,7 +126,7 @@ class Inbox:
 
     def parse(self, frame: Frame) -> Incoming:
         """The message in the next frame. Raises ProtocolError."""
-        fields = _Fields(frame, "the frame")
+        fields = Fields(frame, "the frame")
         kind = fields.text("type", MAX_NAME)
         fields.name = f"the {kind} frame"
         if fields.text("nonce", MAX_NAME) != self._nonce:
@@ -151,13 +140,13 @@ class Inbox:
         fields.finish()
         return message
 
-    def _log(self, fields: "_Fields") -> Log:
+    def _log(self, fields: Fields) -> Log:
         self._logs += 1
         if self._logs > MAX_LOGS:
             raise ProtocolError(f"The runner sent more than {MAX_LOGS} log frames.")
         return Log(fields.choice("level", LEVELS), fields.text("text", MAX_TEXT))
 
-    def _result(self, fields: "_Fields") -> Result:
+    def _result(self, fields: Fields) -> Result:
         error = _error(fields)
         reward = fields.optional("reward", fields.real)
         if (reward is None) == (error is None):
@@ -173,17 +162,12 @@ class Inbox:
         )
 
 
-def clean(text: str) -> str:
-    """The text with NUL and lone surrogates replaced by U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
-def _ready(fields: "_Fields") -> Ready:
+def _ready(fields: Fields) -> Ready:
     _proto(fields)
     return Ready(fields.text("python", MAX_NAME))
 
 
-def _loaded(fields: "_Fields") -> Loaded:
+def _loaded(fields: Fields) -> Loaded:
     load_s = fields.real("load_s")
     if load_s < 0:
         raise fields.wrong("load_s", "is negative")
@@ -191,7 +175,7 @@ def _loaded(fields: "_Fields") -> Loaded:
     return Loaded(fields.text("format", MAX_NAME), tasks, load_s)
 
 
-def _task(fields: "_Fields") -> TaskShown:
+def _task(fields: Fields) -> TaskShown:
     error = _error(fields)
     if error is not None and error.kind != "environment":
         raise fields.wrong("error", "blames the model, which was not asked")
@@ -203,7 +187,7 @@ def _task(fields: "_Fields") -> TaskShown:
     )
 
 
-def _ask(fields: "_Fields") -> Ask:
+def _ask(fields: Fields) -> Ask:
     fields.choice("role", ("policy",))
     body = fields.inner("body")
     tokens = None
@@ -219,12 +203,12 @@ def _ask(fields: "_Fields") -> Ask:
     return asked
 
 
-def _proto(fields: "_Fields") -> None:
+def _proto(fields: Fields) -> None:
     if fields.whole("proto", MAX_ID) != PROTO:
         raise fields.wrong("proto", f"is not {PROTO}")
 
 
-def _error(fields: "_Fields") -> Error | None:
+def _error(fields: Fields) -> Error | None:
     inner = fields.optional("error", fields.inner)
     if inner is None:
         return None
@@ -233,10 +217,10 @@ def _error(fields: "_Fields") -> Error | None:
     return error
 
 
-def _messages(fields: "_Fields", *, least: int) -> list[Message]:
+def _messages(fields: Fields, *, least: int) -> list[Message]:
     messages = []
     for found in fields.array("messages", MAX_MESSAGES, least=least):
-        one = _Fields(found, f"a message of {fields.name}")
+        one = Fields(found, f"a message of {fields.name}")
         messages.append(
             {"role": one.choice("role", ROLES), "content": one.text("content", MAX_CONTENT)}
         )
@@ -244,7 +228,7 @@ def _messages(fields: "_Fields", *, least: int) -> list[Message]:
     return messages
 
 
-def _metrics(fields: "_Fields") -> dict[str, float]:
+def _metrics(fields: Fields) -> dict[str, float]:
     inner = fields.inner("metrics")
     names = inner.names()
     if len(names) > MAX_METRICS:
@@ -252,78 +236,3 @@ def _metrics(fields: "_Fields") -> dict[str, float]:
     if any(len(name) > MAX_NAME for name in names):
         raise fields.wrong("metrics", f"has a name of more than {MAX_NAME} characters")
     return {clean(name): inner.real(name) for name in names}
-
-
-class _Fields:
-    """One JSON object's fields, taken out one by one; `finish` refuses what nobody took."""
-
-    def __init__(self, found: Any, name: str) -> None:
-        if not isinstance(found, dict):
-            raise ProtocolError(f"The runner broke the protocol: {name} is not an object.")
-        self._left = dict(found)
-        self.name = name
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._left
-
-    def wrong(self, key: str, words: str) -> ProtocolError:
-        return ProtocolError(f'The runner broke the protocol: "{key}" of {self.name} {words}.')
-
-    def names(self) -> list[str]:
-        return list(self._left)
-
-    def finish(self) -> None:
-        for key in self._left:
-            raise self.wrong(clean(key[:MAX_NAME]), "does not belong there")
-
-    def optional(self, key: str, take: Callable[[str], T]) -> T | None:
-        if key in self._left and self._left[key] is None:
-            del self._left[key]
-            return None
-        return take(key)
-
-    def text(self, key: str, most: int) -> str:
-        found = self._take(key)
-        if not isinstance(found, str):
-            raise self.wrong(key, "is not text")
-        if len(found) > most:
-            raise self.wrong(key, f"has more than {most} characters")
-        return clean(found)
-
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
-        found = self.text(key, MAX_NAME)
-        if found not in allowed:
-            raise self.wrong(key, f"is not one of: {', '.join(allowed)}")
-        return found
-
-    def whole(self, key: str, most: int, *, least: int = 0) -> int:
-        found = self._take(key)
-        if type(found) is not int:
-            raise self.wrong(key, "is not an integer")
-        if not least <= found <= most:
-            raise self.wrong(key, f"is not from {least} to {most}")
-        return found
-
-    def real(self, key: str) -> float:
-        found = self._take(key)
-        if type(found) not in (int, float):
-            raise self.wrong(key, "is not a number")
-        if not math.isfinite(found):
-            raise self.wrong(key, "is not finite")
-        return float(found)
-
-    def array(self, key: str, most: int, *, least: int) -> list[Any]:
-        found = self._take(key)
-        if not isinstance(found, list):
-            raise self.wrong(key, "is not an array")
-        if not least <= len(found) <= most:
-            raise self.wrong(key, f"does not have {least} to {most} entries")
-        return found
-
-    def inner(self, key: str) -> "_Fields":
-        return _Fields(self._take(key), f'"{key}" of {self.name}')
-
-    def _take(self, key: str) -> Any:
-        if key not in self._left:
-            raise self.wrong(key, "is missing")
-        return self._left.pop(key)

@@ -22,9 +22,10 @@ from graders.errors import (
     PlatformFault,
     PromptTooLong,
 )
+from graders.fields import ProtocolError
 from graders.flight import Caps, Chat, Flight, Request, RolloutResult
 from graders.link import Link
-from graders.protocol import Message, ProtocolError
+from graders.protocol import Message
 from graders.sandbox.base import Ending, Limits, Sandbox
 
 logger = logging.getLogger(__name__)

@@ -41,4 +41,4 @@ def sweep() -> None:
 
 def reap() -> None:
     """Remove the sandboxes that dead workers of this host left running."""
-    launching.sandbox().reap(ORPHAN_S)
+    launching.sandboxes().default.reap(ORPHAN_S)

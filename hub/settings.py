@@ -267,9 +267,19 @@ CELERY_BEAT_SCHEDULE = {
 
 # Running environments (docs/architecture.md).
 SANDBOX_DRIVER = env("SANDBOX_DRIVER", "auto")
-SANDBOX_IMAGE = env("SANDBOX_IMAGE", "practicum-sandbox:latest")
+# For Docker an image for each Python, for bubblewrap interpreters (without any: those found).
+SANDBOX_IMAGES = env_list("SANDBOX_IMAGES", "practicum-sandbox:latest")
+SANDBOX_PYTHONS = env_list("SANDBOX_PYTHONS")
 SANDBOX_DOCKER_RUNTIME = env("SANDBOX_DOCKER_RUNTIME") or None
+# Where dependencies come from (without any: the index that uv uses here), what one build may
+# use (graders/bundling/limits.py), and the disk that wheels and bundles may take on each worker.
 PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL") or None
+BUILD_LIMITS = {
+    name: int(value)
+    for name in ("download_mb", "packages", "bundle_mb", "built_mb", "seconds", "memory_mb")
+    if (value := env(f"BUILD_{name.upper()}"))
+}
+STORE_MB = int(env("STORE_MB", "20480"))
 
 LOGGING = {
     "version": 1,

@@ -18,9 +18,9 @@ CHROMIUM = "/usr/bin/chromium"
 def _docker_missing() -> str | None:
     try:
         client = docker.from_env(timeout=5)
-        client.images.get(settings.SANDBOX_IMAGE)
+        client.images.get(settings.SANDBOX_IMAGES[0])
     except DockerException as error:
-        return f"no Docker daemon with the image {settings.SANDBOX_IMAGE}: {str(error)[:200]}"
+        return f"no Docker daemon with the image {settings.SANDBOX_IMAGES[0]}: {str(error)[:200]}"
     return None
 
 

@@ -4,5 +4,5 @@
 # docker/sandbox/debootstrap-base.sh and pass practicum-base:bookworm.
 set -eu
 cd "$(dirname "$0")"
-exec docker build --quiet --tag practicum-sandbox:latest \
+exec docker build --quiet --network none --tag practicum-sandbox:latest \
     ${1:+--build-arg "BASE=$1"} .

@@ -1,24 +1,53 @@
-"""Build: lock the dependencies and make the bundle."""
+"""Build: choose a Python, lock the dependencies inside a sandbox, make the bundle."""
 
 from environments import services as catalogue
+from environments.models import Version
 from graders import jobs, services
+from graders.bundling import lock as locks
+from graders.bundling.lock import BadLock
 from graders.jobs import Claim, Heartbeat
 from graders.models import Evaluation
-from graders.pipeline import launching
+from graders.pipeline import bundles, launching
+from graders.sandbox import Sandbox
+from graders.sandbox.interpreters import minor
 
 
-def run(held: Claim, _: Heartbeat) -> None:
+def run(held: Claim, heartbeat: Heartbeat) -> None:
     """Carry out a build job."""
     evaluation = held.job.evaluation
-    prepared = launching.prepare(evaluation)
-    wheels = [line.split()[0] for line in prepared.lock.splitlines() if "==" in line]
-    log = [
-        f"sandbox: {prepared.sandbox.name}, Python {prepared.sandbox.python}",
-        *prepared.sandbox.warnings(),
-        f"wheels: {', '.join(wheels) or 'none'}",
-    ]
+    version, sandbox = evaluation.version, launching.runtime(evaluation.version)
+    version.lock = _lock(version, sandbox, held, heartbeat)
+    version.python = minor(sandbox.python)
+    with bundles.held(version):
+        pass  # made here, where a fault of the dependencies is told as one
     with jobs.guarded(held) as job:
-        catalogue.keep_build(version=evaluation.version, lock=prepared.lock)
-        Evaluation.objects.filter(pk=evaluation.pk).update(sandbox=prepared.sandbox.name)
+        catalogue.keep_build(version=version, lock=version.lock, python=version.python)
+        Evaluation.objects.filter(pk=evaluation.pk).update(sandbox=sandbox.name)
         services.built(job)
-        jobs.finish(job, log="\n".join(log))
+        jobs.finish(job, log=_log(version, sandbox))
+
+
+def _lock(version: Version, sandbox: Sandbox, held: Claim, heartbeat: Heartbeat) -> str:
+    """The lock that the version has, if it is for this Python, else a new one."""
+    if version.lock and version.python == minor(sandbox.python) and _is_lock(version.lock):
+        return version.lock
+    name = f"build-{held.job.pk}-{held.token}"
+    return bundles.lock(version, sandbox, job=name, check=heartbeat.check)
+
+
+def _is_lock(text: str) -> bool:
+    try:
+        locks.read(text)
+    except BadLock:
+        return False
+    return True
+
+
+def _log(version: Version, sandbox: Sandbox) -> str:
+    lines = [f"sandbox: {sandbox.name}, Python {sandbox.python}", *sandbox.warnings()]
+    wheels = locks.read(version.lock)
+    lines += [
+        f"{wheel.name} {wheel.version}" + (" (built from source)" if wheel.built_from else "")
+        for wheel in wheels
+    ]
+    return "\n".join(lines if wheels else [*lines, "no dependencies"])

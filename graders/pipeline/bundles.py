@@ -3,65 +3,69 @@
     project/   the archive's files
     site/      the locked wheels
 
-A bundle is named by what went into it, so every worker can make it, and none changes it.
+A bundle is named by what goes into it, so every worker can make it, and none changes it.
 """
 
+import functools
 import hashlib
-import shutil
-import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from django.conf import settings
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from packaging.specifiers import SpecifierSet
 
 from environments import archives
 from environments.models import Version
+from graders.bundling import lock as locks
+from graders.bundling import resolving
+from graders.bundling.index import Index, default_url
+from graders.bundling.limits import MIB, BuildLimits
+from graders.bundling.stock import Stock
+from graders.bundling.store import Store
 from graders.errors import EnvironmentFault, PlatformFault
-from graders.pipeline import dependencies
-
-BUNDLES = settings.PATHS.work / "bundles"
-WHEELS = settings.PATHS.work / "uv"
+from graders.sandbox import Sandbox
+from graders.sandbox.interpreters import minor
 
 
-def lock(version: Version, python: str) -> str:
-    """The version's lock: the one that is kept, else a new one for Python `python` ("3.12")."""
-    if version.requires_python and python not in SpecifierSet(version.requires_python):
-        raise EnvironmentFault(
-            f"It requires Python {version.requires_python}; this hub's sandbox has {python}. "
-            "Widen requires-python if it also runs there."
+class _Kept:
+    """Built wheels, in the hub's storage beside the archives: a lock may name them for ever."""
+
+    def put(self, sha256: str, content: bytes) -> None:
+        if not default_storage.exists(self._key(sha256)):
+            default_storage.save(self._key(sha256), ContentFile(content))
+
+    def get(self, sha256: str) -> bytes:
+        with default_storage.open(self._key(sha256)) as file:
+            return bytes(file.read())
+
+    def _key(self, sha256: str) -> str:
+        return f"wheels/{sha256[:2]}/{sha256}"
+
+
+def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], None]) -> str:
+    """A lock of the version's dependencies for the sandbox's Python, made inside a sandbox.
+
+    What `check` raises ends it at once. Raises EnvironmentFault or PlatformFault besides.
+    """
+    python = minor(sandbox.python)
+    if not version.dependencies:
+        return locks.write([], python)
+    with _stock() as stock:
+        found = resolving.resolve(
+            version.dependencies, sandbox=sandbox, stock=stock, job=job, check=check
         )
-    if version.lock:
-        return version.lock
-    return dependencies.lock(
-        version.dependencies,
-        python=python,
-        index_url=settings.PACKAGE_INDEX_URL,
-        cache=WHEELS,
-    )
+    return locks.write(found, python)
 
 
-def ensure(version: Version, locked: str, python: str) -> Path:
-    """The version's bundle, made if it is not there."""
-    digest = hashlib.sha256(f"{version.sha256}\n{python}\n{locked}".encode()).hexdigest()
-    final = BUNDLES / digest
-    if final.exists():
-        return final
-    BUNDLES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUNDLES, prefix=".new-") as scratch:
-        made = Path(scratch) / "bundle"
-        # Whoever runs inside the sandbox has to be able to read it.
-        made.mkdir()
-        made.chmod(0o755)
-        _fill(made, version, locked, python)
-        try:
-            made.rename(final)
-        except OSError:
-            # Another worker was faster; what it made is the same.
-            if not final.exists():
-                raise
-    return final
+@contextmanager
+def held(version: Version) -> Iterator[Path]:
+    """The bundle of a version that was built, made if it is not there; kept while this lasts."""
+    digest = hashlib.sha256(f"{version.sha256}\n{version.lock}".encode()).hexdigest()
+    with store().bundle(digest, lambda folder: _fill(folder, version)) as bundle:
+        yield bundle
 
 
 def import_paths(version: Version) -> tuple[str, ...]:
@@ -70,7 +74,25 @@ def import_paths(version: Version) -> tuple[str, ...]:
     return (*own, "site")
 
 
-def _fill(folder: Path, version: Version, locked: str, python: str) -> None:
+def store() -> Store:
+    """This host's store."""
+    return Store(settings.PATHS.work / "store", settings.STORE_MB * MIB)
+
+
+@contextmanager
+def _stock() -> Iterator[Stock]:
+    limits = BuildLimits(**settings.BUILD_LIMITS)
+    with closing(Index(settings.PACKAGE_INDEX_URL or _default_index(), limits)) as index:
+        yield Stock(store(), index, _Kept(), limits)
+
+
+@functools.cache
+def _default_index() -> str:
+    return default_url()
+
+
+def _fill(folder: Path, version: Version) -> None:
+    folder.mkdir()
     try:
         with default_storage.open(version.storage_key) as file:
             archives.check(cast(BinaryIO, file), version.filename).extract(folder / "project")
@@ -78,16 +100,13 @@ def _fill(folder: Path, version: Version, locked: str, python: str) -> None:
         raise PlatformFault(f"The stored archive of {version} is missing.") from error
     except archives.BadArchive as error:
         raise EnvironmentFault(f"The archive is not accepted: {error}") from error
-    dependencies.unpack(
-        locked,
-        folder / "site",
-        python=python,
-        index_url=settings.PACKAGE_INDEX_URL,
-        cache=WHEELS,
-    )
-    (folder / "site").chmod(0o755)
+    with _stock() as stock:
+        stock.install(locks.read(version.lock), folder / "site")
     _describe(folder / "site", version)
-    shutil.rmtree(folder / "site" / "bin", ignore_errors=True)
+    # Whoever runs inside the sandbox has to be able to read it, whatever this process's umask.
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
 
 
 def _describe(site: Path, version: Version) -> None:
@@ -98,3 +117,4 @@ def _describe(site: Path, version: Version) -> None:
         return
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {number}\n")
+    (info / "METADATA").chmod(0o644)

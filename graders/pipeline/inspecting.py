@@ -20,13 +20,12 @@ PROMPT_LIMIT = 20_000
 def run(held: Claim, _: Heartbeat) -> None:
     """Carry out an inspect job."""
     evaluation = held.job.evaluation
-    prepared = launching.prepare(evaluation)
-    terms = launching.launch(
-        evaluation, prepared, job=f"inspect-{held.job.pk}-{held.token}", seconds=SECONDS
-    )
-    with Session(prepared.sandbox, terms) as session:
-        hello = session.hello
-        previews = session.peek(_wanted(evaluation, hello))
+    name = f"inspect-{held.job.pk}-{held.token}"
+    with launching.prepared(evaluation) as prepared:
+        terms = launching.launch(evaluation, prepared, job=name, seconds=SECONDS)
+        with Session(prepared.sandbox, terms) as session:
+            hello = session.hello
+            previews = session.peek(_wanted(evaluation, hello))
     tasks = _tasks(evaluation, previews)
     with jobs.guarded(held) as job:
         _write(evaluation, hello, tasks)

@@ -1,14 +1,19 @@
 """What every step that runs contributed code needs: sandbox, bundle, the session's terms."""
 
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
+from packaging.specifiers import SpecifierSet
 
-from graders.errors import PlatformFault
+from environments.models import Version
+from graders.errors import EnvironmentFault, PlatformFault
 from graders.models import Evaluation
 from graders.pipeline import bundles
-from graders.sandbox import Sandbox, SandboxUnavailable, choose
+from graders.sandbox import Offer, Sandbox, SandboxUnavailable, offer
 from graders.sandbox.base import Limits
 from graders.session import Launch
 
@@ -22,17 +27,17 @@ class Prepared:
 
     sandbox: Sandbox
     bundle: Path
-    lock: str
 
 
-def sandbox() -> Sandbox:
-    """The sandbox driver that this worker uses. Raises PlatformFault if none works here."""
+def sandboxes() -> Offer:
+    """The sandboxes that this worker has. Raises PlatformFault if none works here."""
     try:
-        return choose(
+        return _offer(
             settings.SANDBOX_DRIVER,
-            image=settings.SANDBOX_IMAGE,
-            state_dir=settings.PATHS.sandbox,
-            docker_runtime=settings.SANDBOX_DOCKER_RUNTIME,
+            tuple(settings.SANDBOX_IMAGES),
+            settings.PATHS.sandbox,
+            settings.SANDBOX_DOCKER_RUNTIME,
+            tuple(map(Path, settings.SANDBOX_PYTHONS)),
         )
     except SandboxUnavailable as error:
         raise PlatformFault(
@@ -40,11 +45,56 @@ def sandbox() -> Sandbox:
         ) from error
 
 
-def prepare(evaluation: Evaluation) -> Prepared:
-    """The sandbox and the bundle, made if this worker does not have it."""
-    chosen = sandbox()
-    locked = bundles.lock(evaluation.version, chosen.python)
-    return Prepared(chosen, bundles.ensure(evaluation.version, locked, chosen.python), locked)
+@functools.cache
+def _offer(
+    driver: str,
+    images: tuple[str, ...],
+    state_dir: Path,
+    runtime: str | None,
+    pythons: tuple[Path, ...],
+) -> Offer:
+    # Found out once in a process: each look starts a sandbox.
+    return offer(
+        driver, images=images, state_dir=state_dir, docker_runtime=runtime, pythons=pythons
+    )
+
+
+def runtime(version: Version) -> Sandbox:
+    """The sandbox to build a version in.
+
+    Its Python is the one that the version was locked for, if it is still offered; else the
+    default, or the newest, that `requires-python` allows. Raises EnvironmentFault if there is none.
+    """
+    found = sandboxes()
+    wanted = SpecifierSet(version.requires_python)
+    allowed = [python for python, whole in found.versions.items() if whole in wanted]
+    if not allowed:
+        raise EnvironmentFault(
+            f"It requires Python {version.requires_python}; this hub offers "
+            f"{', '.join(found.pythons)}. Change requires-python if it also runs there."
+        )
+    newest = max(allowed, key=lambda python: [int(part) for part in python.split(".")])
+    default = allowed[0] if allowed[0] == found.pythons[0] else newest
+    return _sandbox(found, version.python if version.python in allowed else default)
+
+
+def _sandbox(found: Offer, python: str) -> Sandbox:
+    try:
+        return found.sandbox(python)
+    except (KeyError, SandboxUnavailable) as error:
+        raise PlatformFault(
+            f"This worker has no sandbox with Python {python}, for which the version was built."
+        ) from error
+
+
+@contextmanager
+def prepared(evaluation: Evaluation) -> Iterator[Prepared]:
+    """The sandbox and the bundle of a version that was built; it is not dropped meanwhile."""
+    version = evaluation.version
+    version.refresh_from_db(fields=["python", "lock"])
+    sandbox = _sandbox(sandboxes(), version.python)
+    with bundles.held(version) as bundle:
+        yield Prepared(sandbox, bundle)
 
 
 def launch(evaluation: Evaluation, prepared: Prepared, *, job: str, seconds: float) -> Launch:

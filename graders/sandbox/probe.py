@@ -4,7 +4,7 @@ import stat
 
 from graders.sandbox.base import EndReason, Limits, Sandbox, SandboxUnavailable, Spec
 
-VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 
 
 def ask_python(sandbox: Sandbox, advice: str) -> str:

@@ -1,7 +1,8 @@
 """The small tree that bubblewrap shows as `/`: an interpreter and what it needs, nothing else.
 
-TREE/root/usr/bin/python3      the interpreter that runs this process
+TREE/root/usr/bin/python3      the interpreter
 TREE/root/usr/lib/python3.X    its standard library, without tests, GUI and site-packages
+TREE/root/usr/include          its C headers, for builds
 TREE/root/...                  its loader and shared objects, and those numeric wheels expect
 TREE/tool/                     bwrap with its own loader and libraries, never shown inside
 """
@@ -9,17 +10,15 @@ TREE/tool/                     bwrap with its own loader and libraries, never sh
 import fcntl
 import hashlib
 import os
-import platform
 import shutil
-import sys
-import sysconfig
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from graders.sandbox import elf
+from graders.sandbox.interpreters import Interpreter
 
-RECIPE = 1  # raise it when the tree's content changes
+RECIPE = 3  # raise it when the tree's content changes
 SKIPPED = {
     "site-packages", "dist-packages", "test", "tests", "idlelib", "idle_test", "tkinter",
     "turtledemo", "turtle.py", "ensurepip", "lib2to3", "pydoc_data",
@@ -50,38 +49,35 @@ class Tree:
         return [f"{tool}/bwrap"]
 
 
-def ensure(state_dir: Path, bwrap: Path) -> Tree:
-    """The tree for this interpreter and that bwrap, made now if it is not there.
+def ensure(state_dir: Path, bwrap: Path, python: Interpreter) -> Tree:
+    """The tree for an interpreter and a bwrap, made now if it is not there.
 
     Several processes may ask at once: one makes it under a lock, the rest wait. Raises OSError, or
     ValueError where the interpreter is of a kind that cannot be packed.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    final = state_dir / f"rootfs-{platform.python_version()}-{_digest(bwrap)}"
+    final = state_dir / f"rootfs-{python.version}-{_digest(bwrap, python)}"
     with (state_dir / "rootfs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not final.exists():
-            _make(final, bwrap)
+            _make(final, bwrap, python)
     return Tree(final, tuple(sorted(path.name for path in (final / "root").iterdir())))
 
 
-def _digest(bwrap: Path) -> str:
-    facts: list[object] = [RECIPE, sysconfig.get_path("stdlib")]
-    for path in (_python(), Path(sysconfig.__file__), bwrap.resolve()):
-        status = path.stat()
-        facts.append((str(path), status.st_size, status.st_mtime_ns))
+def _digest(bwrap: Path, python: Interpreter) -> str:
+    facts: list[object] = [RECIPE, python]
+    for path in (python.executable, python.libraries[0] / "sysconfig.py", bwrap.resolve()):
+        if path.exists():
+            status = path.stat()
+            facts.append((str(path), status.st_size, status.st_mtime_ns))
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
-def _python() -> Path:
-    return Path(sys.executable).resolve()
-
-
-def _make(final: Path, bwrap: Path) -> None:
+def _make(final: Path, bwrap: Path, python: Interpreter) -> None:
     scratch = Path(tempfile.mkdtemp(prefix="rootfs-making-", dir=final.parent))
     try:
         scratch.chmod(0o755)
-        _fill_root(scratch / "root")
+        _fill_root(scratch / "root", python)
         _fill_tool(scratch / "tool", bwrap.resolve())
         scratch.rename(final)
     except BaseException:
@@ -89,22 +85,19 @@ def _make(final: Path, bwrap: Path) -> None:
         raise
 
 
-def _fill_root(root: Path) -> None:
-    python = _python()
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    _place(python, root / "usr/bin" / version)
-    (root / "usr/bin/python3").symlink_to(version)
-    base = {"platbase": sys.base_prefix}  # a virtual environment has none of its own
-    for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib", vars=base)}:
-        inside = Path(folder).relative_to(sys.base_prefix)
-        _copy_library(Path(folder), root / "usr" / inside)
-    interpreter = elf.loader(python)
+def _fill_root(root: Path, python: Interpreter) -> None:
+    name = f"python{python.minor}"
+    _place(python.executable, root / "usr/bin" / name)
+    (root / "usr/bin/python3").symlink_to(name)
+    for folder in (*python.libraries, *python.headers):
+        _copy_library(folder, root / "usr" / folder.relative_to(python.prefix))
+    interpreter = elf.loader(python.executable)
     if interpreter is not None:
-        _copy_objects(root, python, interpreter)
+        _copy_objects(root, python.executable, interpreter)
     (root / "etc").mkdir()
-    for name, text in ACCOUNTS.items():
-        (root / "etc" / name).write_text(text)
-        (root / "etc" / name).chmod(0o644)
+    for file, text in ACCOUNTS.items():
+        (root / "etc" / file).write_text(text)
+        (root / "etc" / file).chmod(0o644)
     for path in (root, *root.rglob("*")):
         if path.is_dir():
             path.chmod(0o755)

@@ -109,7 +109,11 @@ BROKEN = {
         '"no-such-package-as-this-one-1234"',
         "no-such-package-as-this-one-1234 was not found",
     ),
-    "has a dependency without a wheel": ("def make(): ...\n", '"cellpylib"', "wheel"),
+    "has a dependency that does not build": (
+        "def make(): ...\n",
+        '"python-levenshtein==0.10.2"',
+        "cannot be installed",
+    ),
     "ends the process": ("import os\ndef make():\n    os._exit(3)\n", "", "3"),
 }
 

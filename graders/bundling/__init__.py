@@ -1,0 +1,15 @@
+"""From requirements to a folder that can be mounted, with nothing run outside a sandbox.
+
+    index.py      the package index: its pages, its files, what may be downloaded
+    relay.py      answers what the build sandbox asks of the index: GET, listed files, nothing else
+    session.py    drives a build sandbox
+    toolchain.py  the compiler that builds may use
+    resolving.py  from requirements to a lock, wheels built where there are none
+    lock.py       the lock: one wheel of each package, by hash
+    picking.py    which of the files that a lock allows is used
+    wheels.py     unpacks wheels, which runs none of their code
+    store.py      downloads, unpacked wheels and bundles, by their digests, within a disk budget
+    stock.py      from a lock to a folder of linked files
+
+Pure: no Django.
+"""

@@ -1,0 +1,227 @@
+"""A package index, read: the pages of PEP 503 and PEP 691, and the files they list.
+
+Only files that a page lists with a SHA-256 exist; every byte of them is checked against it.
+"""
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from threading import Lock
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import httpx
+import uv
+from packaging.utils import canonicalize_name
+
+from graders.bundling.limits import MIB, BuildLimits
+from graders.errors import EnvironmentFault, PlatformFault
+
+ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.2"
+PAGE_LIMIT = 64 * MIB
+METADATA_LIMIT = 16 * MIB
+CHUNK = 1 << 18
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+SUFFIXES = (".whl", ".tar.gz", ".zip")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a project. `listed` is its entry, as the page had it, without its address."""
+
+    filename: str
+    url: str
+    sha256: str
+    metadata_sha256: str | None
+    listed: dict[str, Any]
+
+
+def default_url() -> str:
+    """The index that uv uses on this machine when it is told nothing. Raises PlatformFault."""
+    told = subprocess.run(  # noqa: S603 - a fixed program
+        [uv.find_uv_bin(), *"pip compile - --emit-index-url --no-header --quiet --offline".split()],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    found = re.search(r"^--index-url (\S+)$", told.stdout, re.MULTILINE)
+    if found is None:
+        raise PlatformFault("There is no package index: set PACKAGE_INDEX_URL.")
+    return found[1]
+
+
+class TooMuch(EnvironmentFault):
+    """A build wants more of the index than it may have."""
+
+
+class Index:
+    """One build's view of the index. May be used from several threads.
+
+    Raises PlatformFault whenever the index does not answer as one should, TooMuch beyond `limits`.
+    """
+
+    def __init__(self, url: str, limits: BuildLimits) -> None:
+        self._url = url.rstrip("/") + "/"
+        self._limits = limits
+        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=True, max_redirects=5)
+        self._lock = Lock()
+        self._bytes = 0
+        self._requests = 0
+        self._pages: dict[str, list[File]] = {}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def files(self, project: str) -> list[File]:
+        """What the index has of a project; empty if it has no such project."""
+        name = str(canonicalize_name(project))
+        if name not in self._pages:
+            self._pages[name] = self._page(f"{self._url}{name}/")
+        return self._pages[name]
+
+    def content(self, file: File) -> Iterator[bytes]:
+        """A file's bytes, in chunks; the last one is withheld if they are not the listed ones."""
+        return self._checked(file.url, file.sha256, file.filename)
+
+    def metadata(self, file: File) -> bytes:
+        """A wheel's METADATA, which the index offers beside it. Raises LookupError if not."""
+        if file.metadata_sha256 is None:
+            raise LookupError(file.filename)
+        found = b""
+        for chunk in self._checked(f"{file.url}.metadata", file.metadata_sha256, file.filename):
+            found += chunk
+            if len(found) > METADATA_LIMIT:
+                raise PlatformFault(f"The metadata of {file.filename} is too large.")
+        return found
+
+    def _page(self, url: str) -> list[File]:
+        with self._get(url, ACCEPT) as response:
+            if response.status_code == 404:
+                return []
+            self._refuse_failure(response)
+            text = b""
+            for chunk in self._metered(response):
+                text += chunk
+                if len(text) > PAGE_LIMIT:
+                    raise PlatformFault(f"The index's page {urlsplit(url).path} is too large.")
+            kind = response.headers.get("Content-Type", "")
+            try:
+                return (
+                    _from_json(text, str(response.url))
+                    if "json" in kind
+                    else _from_html(text.decode("utf-8", "replace"), str(response.url))
+                )
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                path = urlsplit(url).path
+                raise PlatformFault(f"The index's page {path} cannot be read: {error}") from error
+
+    def _checked(self, url: str, sha256: str, name: str) -> Iterator[bytes]:
+        digest, held = hashlib.sha256(), b""
+        with self._get(url, "*/*") as response:
+            self._refuse_failure(response)
+            for chunk in self._metered(response):
+                if held:
+                    yield held
+                held = chunk
+                digest.update(chunk)
+        if digest.hexdigest() != sha256:
+            raise PlatformFault(f"The index sent other bytes for {name} than it lists.")
+        yield held
+
+    @contextmanager
+    def _get(self, url: str, accept: str) -> Iterator[httpx.Response]:
+        with self._lock:
+            self._requests += 1
+            if self._requests > self._limits.requests:
+                raise TooMuch(
+                    f"Resolving the dependencies took over {self._limits.requests} requests: "
+                    "pin the versions of the largest ones."
+                )
+        try:
+            with self._client.stream("GET", url, headers={"Accept": accept}) as response:
+                yield response
+        except httpx.HTTPError as error:
+            raise PlatformFault(f"The package index did not answer: {error or error!r}") from error
+
+    def _metered(self, response: httpx.Response) -> Iterator[bytes]:
+        for chunk in response.iter_bytes(CHUNK):
+            with self._lock:
+                self._bytes += len(chunk)
+                if self._bytes > self._limits.download_mb * MIB:
+                    raise TooMuch(
+                        f"The dependencies are more than {self._limits.download_mb} MiB to "
+                        "download: depend on less, or on smaller releases."
+                    )
+            yield chunk
+
+    def _refuse_failure(self, response: httpx.Response) -> None:
+        if response.status_code != 200:
+            path = response.url.path
+            raise PlatformFault(f"The package index answered {response.status_code} for {path}.")
+
+
+def _from_json(text: bytes, base: str) -> list[File]:
+    page = httpx.Response(200, content=text).json()
+    return list(filter(None, (_file(entry, base) for entry in page["files"])))
+
+
+def _file(entry: dict[str, Any], base: str) -> File | None:
+    """A listed file; None for what nobody installs, and for what has no digest to check."""
+    name, sha256 = str(entry["filename"]), entry.get("hashes", {}).get("sha256")
+    if not name.endswith(SUFFIXES) or "/" in name or not _is_digest(sha256):
+        return None
+    offered = entry.get("core-metadata", entry.get("dist-info-metadata"))
+    metadata = offered.get("sha256") if isinstance(offered, dict) else None
+    kept = ("requires-python", "size", "upload-time", "yanked")
+    listed = {key: entry[key] for key in kept if entry.get(key) is not None}
+    return File(
+        filename=name,
+        url=urljoin(base, str(entry["url"])),
+        sha256=sha256,
+        metadata_sha256=metadata if _is_digest(metadata) else None,
+        listed={"filename": name, "hashes": {"sha256": sha256}, **listed},
+    )
+
+
+def _is_digest(found: object) -> bool:
+    return isinstance(found, str) and len(found) == 64 and set(found) <= set("0123456789abcdef")
+
+
+class _Links(HTMLParser):
+    """Collects the links of a page of PEP 503 as entries of PEP 691."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[dict[str, Any]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        href = found.get("href")
+        if tag != "a" or not href:
+            return
+        url, fragment = urldefrag(href)
+        kind, _, digest = fragment.partition("=")
+        metadata = found.get("data-core-metadata", found.get("data-dist-info-metadata")) or ""
+        yanked = "data-yanked" in found and (found["data-yanked"] or True)
+        self.entries.append(
+            {
+                "filename": urlsplit(url).path.rpartition("/")[2],
+                "url": url,
+                "hashes": {kind: digest},
+                "requires-python": found.get("data-requires-python"),
+                "core-metadata": {"sha256": metadata.removeprefix("sha256=")},
+                "yanked": yanked,
+            }
+        )
+
+
+def _from_html(text: str, base: str) -> list[File]:
+    links = _Links()
+    links.feed(text)
+    return list(filter(None, (_file(entry, base) for entry in links.entries)))

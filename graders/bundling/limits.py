@@ -1,0 +1,24 @@
+"""What building one bundle may use."""
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class BuildLimits:
+    """Limits of one build. Sizes in MiB, time in seconds of wall clock.
+
+    `download_mb` counts what comes from the package index, `packages` those of the lock,
+    `bundle_mb` and `files` what the wheels unpack to, `built_mb` all wheels built from source.
+    """
+
+    download_mb: int = 1024
+    requests: int = 4000
+    packages: int = 200
+    bundle_mb: int = 2048
+    files: int = 60_000
+    built_mb: int = 128
+    seconds: float = 600.0
+    memory_mb: int = 2048
+    tmp_mb: int = 1024

@@ -1,0 +1,90 @@
+"""The lock of a version: exactly one wheel of each package, by digest.
+
+    # Python 3.11
+    cellpylib==2.4.0 --hash=sha256:… # cellpylib-2.4.0-py3-none-any.whl, built from sha256:…
+    numpy==2.3.5 --hash=sha256:… # numpy-2.3.5-cp311-cp311-manylinux_2_27_x86_64….whl
+
+Each line is one that pip and uv read too.
+"""
+
+import re
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})(?=\s|$)")
+BUILT = re.compile(r"#.*, built from sha256:([0-9a-f]{64})$")
+
+
+class BadLock(ValueError):
+    """This is no lock."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One package at one version, and the digests of the files that may be used of it."""
+
+    name: str
+    version: str
+    hashes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Locked:
+    """The one wheel of a package. `built_from` is the source archive's digest, if it was built."""
+
+    name: str
+    version: str
+    sha256: str
+    filename: str
+    built_from: str | None = None
+
+    def __str__(self) -> str:
+        built = f", built from sha256:{self.built_from}" if self.built_from else ""
+        pin = f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
+        return f"{pin} # {self.filename}{built}"
+
+
+def pins(text: str) -> list[Pin]:
+    """The pins of what `uv pip compile --generate-hashes` wrote. Raises BadLock."""
+    joined = text.replace("\\\n", " ")
+    return [_pin(line) for line in map(str.strip, joined.splitlines()) if line and line[0] != "#"]
+
+
+def write(wheels: list[Locked], python: str) -> str:
+    """The lock's text, for a Python such as "3.11"; sorted by name."""
+    lines = sorted(str(wheel) for wheel in wheels)
+    return "\n".join([f"# Python {python}", *lines]) + "\n"
+
+
+def read(text: str) -> list[Locked]:
+    """The wheels of a lock's text. Raises BadLock."""
+    return [_locked(line) for line in text.splitlines() if line and line[0] != "#"]
+
+
+def _pin(line: str) -> Pin:
+    words = line.split("--hash", 1)[0]
+    try:
+        requirement = Requirement(words)
+        (specifier,) = requirement.specifier
+        version = Version(specifier.version)
+    except (InvalidRequirement, InvalidVersion, ValueError) as error:
+        raise BadLock(f"{line[:200]!r} pins no version") from error
+    if specifier.operator != "==" or requirement.url:
+        raise BadLock(f"{line[:200]!r} pins no version")
+    hashes = frozenset(HASH.findall(line))
+    if not hashes:
+        raise BadLock(f"{line[:200]!r} has no hash")
+    return Pin(str(canonicalize_name(requirement.name)), str(version), hashes)
+
+
+def _locked(line: str) -> Locked:
+    pin = _pin(line.partition(" #")[0])
+    filename = re.search(r" # ([^\s,]+\.whl)", line)
+    built = BUILT.search(line)
+    if len(pin.hashes) != 1 or filename is None:
+        raise BadLock(f"{line[:200]!r} does not name one wheel")
+    (sha256,) = pin.hashes
+    return Locked(pin.name, pin.version, sha256, filename[1], built[1] if built else None)

@@ -1,0 +1,95 @@
+"""From requirements to a lock: resolved in a sandbox, and built there where there is no wheel."""
+
+from collections.abc import Callable
+
+from packaging.tags import Tag
+
+from graders.bundling import lock, picking, toolchain
+from graders.bundling.lock import BadLock, Locked, Pin
+from graders.bundling.relay import Relay, path_of
+from graders.bundling.session import BuildFailed, BuildSession
+from graders.bundling.stock import Stock
+from graders.errors import EnvironmentFault
+from graders.sandbox.base import Mount, Sandbox
+from graders.sandbox.interpreters import minor
+
+
+def resolve(
+    requirements: list[str],
+    *,
+    sandbox: Sandbox,
+    stock: Stock,
+    job: str,
+    check: Callable[[], None] = lambda: None,
+) -> list[Locked]:
+    """One wheel for each package that the requirements need, for the sandbox's Python.
+
+    Raises EnvironmentFault if there is no such set, or if it is too large; PlatformFault where the
+    index or the sandbox failed; and what `check` raises, which is called twice a second.
+    """
+    attempt = _Attempt(requirements, sandbox, stock, job, check)
+    try:
+        return attempt.run(None)
+    except BuildFailed:
+        # Most sources are pure Python, and the compiler is large: it comes only now.
+        return attempt.run(toolchain.mount(stock))
+
+
+class _Attempt:
+    def __init__(
+        self,
+        requirements: list[str],
+        sandbox: Sandbox,
+        stock: Stock,
+        job: str,
+        check: Callable[[], None],
+    ) -> None:
+        self._requirements = requirements
+        self._sandbox = sandbox
+        self._stock = stock
+        self._job = job
+        self._check = check
+
+    def run(self, compiler: Mount | None) -> list[Locked]:
+        relay = Relay(self._stock.index, self._stock.store)
+        with BuildSession(
+            self._sandbox,
+            relay,
+            self._stock.limits,
+            job=self._job,
+            compiler=compiler,
+            check=self._check,
+        ) as session:
+            wanted = picking.tags(minor(self._sandbox.python))
+            return [self._one(session, pin, wanted) for pin in self._pins(session)]
+
+    def _pins(self, session: BuildSession) -> list[Pin]:
+        try:
+            found = lock.pins(session.resolve(self._requirements))
+        except BadLock as error:
+            raise EnvironmentFault(f"The dependencies cannot be locked: {error}.") from error
+        most = self._stock.limits.packages
+        if len(found) > most:
+            raise EnvironmentFault(
+                f"The dependencies are {len(found)} packages; {most} are allowed. Depend on less."
+            )
+        return found
+
+    def _one(self, session: BuildSession, pin: Pin, wanted: list[Tag]) -> Locked:
+        files = self._stock.index.files(pin.name)
+        if wheel := picking.wheel(pin, files, wanted):
+            return Locked(pin.name, pin.version, wheel.sha256, wheel.filename)
+        archive = picking.source(pin, files)
+        if archive is None:
+            raise EnvironmentFault(
+                f"{pin.name} {pin.version} has neither a wheel for this platform nor a source "
+                "archive."
+            )
+        built = session.build(path_of(archive), archive.filename)
+        if not picking.fits(built.filename, pin, wanted):
+            raise EnvironmentFault(
+                f"{archive.filename} builds {built.filename!a}, which is not {pin.name} "
+                f"{pin.version} for this platform."
+            )
+        self._stock.kept.put(built.sha256, built.content)
+        return Locked(pin.name, pin.version, built.sha256, built.filename, archive.sha256)

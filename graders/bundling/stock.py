@@ -1,0 +1,98 @@
+"""The wheels that bundles are linked from: fetched, checked, unpacked once on each host."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from graders.bundling import wheels
+from graders.bundling.index import Index
+from graders.bundling.limits import MIB, BuildLimits
+from graders.bundling.lock import Locked
+from graders.bundling.store import Store
+from graders.errors import EnvironmentFault, PlatformFault
+
+CLASHES = (FileExistsError, IsADirectoryError, NotADirectoryError)
+
+
+class Kept(Protocol):
+    """Where wheels that were built are kept for good: no index has them."""
+
+    def put(self, sha256: str, content: bytes) -> None: ...
+
+    def get(self, sha256: str) -> bytes:
+        """Raises FileNotFoundError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A host's store, and where it is filled from."""
+
+    store: Store
+    index: Index
+    kept: Kept
+    limits: BuildLimits
+
+    def tree(self, wheel: Locked) -> Path:
+        """A wheel's files, read-only. Raises PlatformFault if it cannot be had."""
+
+        def unpack(target: Path) -> None:
+            path = self.store.download(wheel.sha256, lambda: self._content(wheel))
+            wheels.unpack(path, target, wheel.filename, self.limits)
+
+        return self.store.wheel(wheel.sha256, unpack)
+
+    def install(self, locked: list[Locked], folder: Path) -> None:
+        """Link the files of the wheels into `folder`.
+
+        Raises EnvironmentFault if they are too large or clash, PlatformFault if one cannot be had.
+        """
+        folder.mkdir(mode=0o755, exist_ok=True)
+        files = size = 0
+        for wheel in locked:
+            try:
+                count, length = _link(self.tree(wheel), folder)
+            except CLASHES as error:
+                raise EnvironmentFault(
+                    f"{wheel.filename} has a file where another package has a folder."
+                ) from error
+            files, size = files + count, size + length
+            if files > self.limits.files or size > self.limits.bundle_mb * MIB:
+                raise EnvironmentFault(
+                    f"The dependencies unpack to more than {self.limits.bundle_mb} MiB or "
+                    f"{self.limits.files} files. Depend on less."
+                )
+
+    def _content(self, wheel: Locked) -> Iterable[bytes]:
+        if wheel.built_from is None:
+            return self._listed(wheel)
+        try:
+            return [self.kept.get(wheel.sha256)]
+        except FileNotFoundError as error:
+            raise PlatformFault(
+                f"The wheel {wheel.filename}, which was built here, is missing."
+            ) from error
+
+    def _listed(self, wheel: Locked) -> Iterable[bytes]:
+        for file in self.index.files(wheel.name):
+            if file.sha256 == wheel.sha256:
+                return self.index.content(file)
+        raise PlatformFault(
+            f"The package index does not list {wheel.filename} (sha256 {wheel.sha256[:12]}…)."
+        )
+
+
+def _link(tree: Path, folder: Path) -> tuple[int, int]:
+    """Hard links of a tree's files in `folder`; how many, and their bytes."""
+    count = size = 0
+    for source in tree.rglob("*"):
+        target = folder / source.relative_to(tree)
+        if source.is_dir():
+            target.mkdir(mode=0o755, exist_ok=True)
+            continue
+        target.unlink(missing_ok=True)  # two packages may bring one file: the later one stands
+        os.link(source, target)
+        count, size = count + 1, size + source.stat().st_size
+    return count, size

@@ -1,0 +1,98 @@
+"""The fields of one frame from inside a sandbox, each taken out and checked as if an attacker had
+written it."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from graders.errors import EnvironmentFault
+from graders.runner.frames import MAX_NAME
+
+T = TypeVar("T")
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class ProtocolError(EnvironmentFault):
+    """A runner sent what no honest runner sends; the message says what."""
+
+
+def clean(text: str) -> str:
+    """The text with NUL and lone surrogates replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+class Fields:
+    """One JSON object's fields, taken out one by one; `finish` refuses what nobody took."""
+
+    def __init__(self, found: Any, name: str) -> None:
+        if not isinstance(found, dict):
+            raise ProtocolError(f"The runner broke the protocol: {name} is not an object.")
+        self._left = dict(found)
+        self.name = name
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._left
+
+    def wrong(self, key: str, words: str) -> ProtocolError:
+        return ProtocolError(f'The runner broke the protocol: "{key}" of {self.name} {words}.')
+
+    def names(self) -> list[str]:
+        return list(self._left)
+
+    def finish(self) -> None:
+        for key in self._left:
+            raise self.wrong(clean(key[:MAX_NAME]), "does not belong there")
+
+    def optional(self, key: str, take: Callable[[str], T]) -> T | None:
+        if key in self._left and self._left[key] is None:
+            del self._left[key]
+            return None
+        return take(key)
+
+    def text(self, key: str, most: int) -> str:
+        found = self._take(key)
+        if not isinstance(found, str):
+            raise self.wrong(key, "is not text")
+        if len(found) > most:
+            raise self.wrong(key, f"has more than {most} characters")
+        return clean(found)
+
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        found = self.text(key, MAX_NAME)
+        if found not in allowed:
+            raise self.wrong(key, f"is not one of: {', '.join(allowed)}")
+        return found
+
+    def whole(self, key: str, most: int, *, least: int = 0) -> int:
+        found = self._take(key)
+        if type(found) is not int:
+            raise self.wrong(key, "is not an integer")
+        if not least <= found <= most:
+            raise self.wrong(key, f"is not from {least} to {most}")
+        return found
+
+    def real(self, key: str) -> float:
+        found = self._take(key)
+        if type(found) not in (int, float):
+            raise self.wrong(key, "is not a number")
+        if not math.isfinite(found):
+            raise self.wrong(key, "is not finite")
+        return float(found)
+
+    def array(self, key: str, most: int, *, least: int) -> list[Any]:
+        found = self._take(key)
+        if not isinstance(found, list):
+            raise self.wrong(key, "is not an array")
+        if not least <= len(found) <= most:
+            raise self.wrong(key, f"does not have {least} to {most} entries")
+        return found
+
+    def inner(self, key: str) -> "Fields":
+        return Fields(self._take(key), f'"{key}" of {self.name}')
+
+    def _take(self, key: str) -> Any:
+        if key not in self._left:
+            raise self.wrong(key, "is missing")
+        return self._left.pop(key)
