@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, cast
 
-from environments.archives.base import CHUNK, Damaged, Inflater, TooLarge
+from environments.archives.base import CHUNK, Damaged, Inflater
 
 SUFFIXES = (".pkl", ".pickle", ".pck", ".dill", ".joblib", ".pt", ".ckpt", ".npy", ".npz")
 PACKED_SUFFIXES = tuple(
@@ -88,7 +88,6 @@ DAMAGE = (
     lzma.LZMAError,
     zipfile.BadZipFile,
     Damaged,
-    TooLarge,
 )
 
 
@@ -240,7 +239,7 @@ def _opened(name: str, data: bytes, budget: Budget) -> Callable[[int], bytes] | 
     if data.startswith(XZ):
         return lzma.LZMAFile(file).read1
     if _is_named(name) and data.startswith(ZLIB):
-        return Inflater(file, 0, len(data), zlib.MAX_WBITS, budget.unpacked + 1).some
+        return Inflater(file, 0, len(data), zlib.MAX_WBITS, budget.unpacked + 2 * CHUNK).some
     return None
 
 

@@ -13,6 +13,7 @@ import pickle
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -315,9 +316,23 @@ def test_pickles_are_bounded() -> None:
     [fault] = faults(files, limits=Limits(pickle_ops=100_000))
     assert (fault.code, fault.member) == ("unchecked-pickle", "a.pkl")
     assert "too large to be checked" in fault.message
-    big = {"a.pkl.gz": gzip.compress(pickle.dumps(bytes(1 << 20))), "b.py": b""}
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("a.pkl.gz", gzip.compress),
+        ("a.pkl.bz2", bz2.compress),
+        ("a.pkl.xz", lzma.compress),
+        ("a.joblib", zlib.compress),
+        ("a.npz", lambda data: plain_zip({"a.pkl": data})),
+    ],
+)
+def test_unpacking_is_bounded(name: str, pack: Callable[[bytes], bytes]) -> None:
+    big = {name: pack(pickle.dumps(bytes(1 << 20))), "b.py": b""}
     assert faults(big) == []
     [fault] = faults(big, limits=Limits(pickle_bytes=1 << 19))
+    assert fault.code == "unchecked-pickle"
     assert "unpacks to too much" in fault.message
 
 
