@@ -11,7 +11,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev run demo test lint format shell clean
+.PHONY: help setup setup-dev run demo test lint format shell bench-sandbox clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -39,6 +39,9 @@ format: setup-dev ## Rewrite the code in the project's style
 
 shell: setup ## Open Django's shell beside a running hub
 	@$(PY) manage.py shell
+
+bench-sandbox: setup-dev ## Measure what the sandbox costs (see bench/README.md)
+	@$(PY) -m bench.sandbox
 
 setup: $(VENV)/installed ## Install what the hub needs, if that has changed
 

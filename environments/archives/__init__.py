@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from environments.archives import tars, wheels, zips
+from environments.archives import contents, tars, wheels, zips
 from environments.archives.base import (
     LIMITS,
     BadArchive,
@@ -123,6 +123,8 @@ def check(file: BinaryIO, filename: str, limits: Limits = LIMITS) -> Archive:
         with suppress(Stop):
             wheels.check(archive, filename, faults)
         faults.check()
+    contents.check(archive, limits, faults)
+    faults.check()
     return archive
 
 

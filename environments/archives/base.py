@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, NoReturn, Protocol
 
@@ -18,6 +18,9 @@ class Limits:
 
     An archive is a bomb if it unpacks to more than `bomb_bytes` and to more than `ratio` times
     its own size. `total_bytes` counts a tar's headers too, since they are inflated as well.
+
+    Secrets are looked for in the first `scanned_file_bytes` of each file, `scanned_bytes` in all.
+    `pickle_ops` counts the operations of all pickles, `pickle_bytes` what is unpacked to see them.
     """
 
     compressed_bytes: int = 100 * MIB
@@ -29,6 +32,10 @@ class Limits:
     name_bytes: int = 200
     depth: int = 10
     faults: int = 100
+    scanned_file_bytes: int = 4 * MIB
+    scanned_bytes: int = 32 * MIB
+    pickle_ops: int = 2_000_000
+    pickle_bytes: int = 64 * MIB
 
     def unpacked(self, packed: int) -> int:
         """The most bytes that an archive of `packed` bytes may unpack to."""
@@ -140,6 +147,20 @@ class Body(Protocol):
     def contents(self, members: list[Member]) -> Iterator[tuple[Member, Iterator[bytes]]]:
         """Each member with its bytes, in chunks; use one before asking for the next."""
         ...
+
+
+class Readable(Protocol):
+    """What is needed of an archive that is sound, to judge what it holds."""
+
+    @property
+    def root(self) -> str: ...
+
+    @property
+    def files(self) -> dict[str, int]: ...
+
+    def read(self, path: str, max_bytes: int) -> bytes: ...
+
+    def stream(self, paths: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]: ...
 
 
 class Damaged(Exception):

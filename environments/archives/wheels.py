@@ -4,11 +4,10 @@ import base64
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
-from typing import Protocol
 
 from packaging.tags import Tag, parse_tag
 from packaging.utils import (
@@ -19,24 +18,13 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from environments.archives.base import MIB, Faults, Stop
+from environments.archives.base import MIB, Faults, Readable, Stop
 
 RECORD_BYTES = 4 * MIB
 METADATA_BYTES = MIB
 HASHES = ("sha256", "sha384", "sha512")
 # Signatures of RECORD cannot be listed in it.
 UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")
-
-
-class Readable(Protocol):
-    """The part of an Archive that is needed here."""
-
-    @property
-    def files(self) -> dict[str, int]: ...
-
-    def read(self, path: str, max_bytes: int) -> bytes: ...
-
-    def stream(self, paths: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]: ...
 
 
 @dataclass(frozen=True)

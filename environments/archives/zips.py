@@ -228,7 +228,8 @@ def _end(file: BinaryIO, size: int, faults: Faults) -> tuple[int, int, int]:
                 faults.stop("directory-too-large", "", "Its directory is over 8 MiB.")
             return count, start, at
     file.seek(max(0, size - END.size - 0xFFFF))
-    if b"PK\5\6" in file.read():
+    tail = file.read()
+    if 0 <= tail.find(b"PK\5\6") <= len(tail) - END.size:
         faults.stop("trailing-data", "", "It has a comment or data after its end. Pack it afresh.")
     faults.stop("truncated", "", "Its end is missing. Upload it again.")
 

@@ -29,6 +29,28 @@ def tar_and_zip() -> bytes:
     return raw_zip(Raw(method=0, data=b"", local_extra=bytes(block[34:])))
 
 
+def many_names() -> bytes:
+    """A bomb that hardly needs compression: a hundred records of one member."""
+    names = [b"%02d.py" % n for n in range(100)]
+    made = raw_zip(Raw(names[0], bytes(1 << 16)), *(Raw(name, b"") for name in names[1:]))
+    directory = made.index(b"PK\1\2")
+    first = made[directory : directory + 46 + 5]
+    records = b"".join(first[:46] + name for name in names)
+    body = made[: made.index(b"PK\3\4", 4)]
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 100, 100, len(records), len(body), 0)
+    return body + records + end
+
+
+def nested_members() -> bytes:
+    """A bomb whose members overlap: the data of the first is the second's header and data."""
+    inner = raw_zip(Raw(b"b.py", bytes(1 << 16)))
+    local = inner[: inner.index(b"PK\1\2")]
+    return raw_zip(
+        Raw(b"a.py", local, 0, payload=local),
+        Raw(b"b.py", bytes(1 << 16), payload=b"", central={"offset": 34}),
+    )
+
+
 ATTACKS = {
     "prefix": (raw_zip(Raw(), prefix=b"#!/bin/sh\n"), "not-a-zip"),
     "prefix that looks like a zip": (raw_zip(Raw(), prefix=b"PK\3\4" + bytes(40)), "prefix"),
@@ -79,6 +101,16 @@ ATTACKS = {
     "lzma": (raw_zip(Raw(method=14)), "unsupported-compression"),
     "zip64 sizes": (raw_zip(Raw(extra=ZIP64_EXTRA)), "zip64"),
     "zip64 sizes, local": (raw_zip(Raw(local_extra=ZIP64_EXTRA)), "zip64"),
+    "zip64 sizes without their extra": (
+        raw_zip(Raw(central={"size": 0xFFFFFFFF}, local={"size": 0xFFFFFFFF})),
+        "bomb",
+    ),
+    "zip64 offset without its extra": (raw_zip(Raw(central={"offset": 0xFFFFFFFF})), "prefix"),
+    "zip64 count without its record": (
+        raw_zip(Raw(), end={"here": 0xFFFF, "count": 0xFFFF}),
+        "too-many-entries",
+    ),
+    "zip64 start without its record": (raw_zip(Raw(), end={"start": 0xFFFFFFFF}), "gap"),
     "zip64 directory": (raw_zip(Raw(), before_end=ZIP64_LOCATOR), "zip64"),
     "second name": (raw_zip(Raw(extra=UNICODE_PATH)), "bad-extra"),
     "second name, local": (raw_zip(Raw(local_extra=UNICODE_PATH)), "bad-extra"),
@@ -134,6 +166,21 @@ ATTACKS = {
     "end missing": (raw_zip(Raw())[:-22], "truncated"),
     "member's comment": (raw_zip(Raw(comment=b"hidden")), "bad-directory"),
     "tar and zip at once": (tar_and_zip(), "polyglot"),
+    "link, and a file through it": (
+        raw_zip(Raw(b"a", b"/etc", 0, attributes=(stat.S_IFLNK | 0o777) << 16), Raw(b"a/x")),
+        "link file-as-folder",
+    ),
+    "socket": (raw_zip(Raw(attributes=(stat.S_IFSOCK | 0o600) << 16)), "not-regular"),
+    "many names for one member": (many_names(), "overlap"),
+    "each member holds the next": (nested_members(), "overlap"),
+    "file twice, once as a folder": (
+        raw_zip(Raw(b"a"), Raw(b"a/", b"", 0, attributes=0x10)),
+        "duplicate-name",
+    ),
+    "rar named zip": (b"Rar!\x1a\x07\x01\0" + bytes(60), "not-a-zip"),
+    "7z named zip": (b"7z\xbc\xaf\x27\x1c" + bytes(60), "not-a-zip"),
+    "program with a zip": (raw_zip(Raw(), prefix=b"\x7fELF" + bytes(60)), "not-a-zip"),
+    "spanning marker": (raw_zip(Raw(), prefix=b"PK\7\x08"), "not-a-zip"),
     "gzip named zip": (b"\x1f\x8b\x08" + bytes(60), "not-a-zip"),
     "nothing": (b"", "not-a-zip"),
     "no members": (raw_zip(), "empty"),
@@ -164,6 +211,12 @@ def test_builder_makes_good_zips() -> None:
     assert archive.root == "p"
     assert list(archive.files) == ["a.py", "b.py", "c.py", "d.py", "empty", "é.py"]
     assert archive.read("c.py", 1000) == Raw().data
+
+
+@pytest.mark.parametrize("size", range(len(raw_zip(*TWO))))
+def test_truncated(size: int) -> None:
+    assert set(codes(raw_zip(*TWO)[:size], "env.zip")) <= {"not-a-zip", "truncated", "gap"}
+    assert codes(raw_zip(*TWO)[:size], "env.zip")
 
 
 def test_every_fault_is_told_at_once() -> None:

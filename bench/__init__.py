@@ -1,0 +1,1 @@
+"""Measurements, each a ratio taken within one run; see bench/README.md."""
