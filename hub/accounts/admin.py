@@ -10,17 +10,24 @@ from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from django.shortcuts import redirect
 
 from hub.accounts import services
 from hub.accounts.models import ApiToken, User
 from hub.audit.admin import AuditedAdmin, ReadOnlyAdmin, decide
 
-# Signing in to the administration goes by the site's own page and its rate limits.
+
+def _change_password(request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    return redirect("account_change_password")
+
+
+# Signing in and changing one's password go by the site's own pages and their rate limits.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.password_change = _change_password  # type: ignore[method-assign, assignment]
 admin.site.unregister([Group, EmailAddress])
 
 
@@ -33,9 +40,7 @@ class NewUserForm(UserCreationForm):
 class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     """Nobody is deleted or locked out here: banning takes sessions and tokens too."""
 
-    form = UserChangeForm
     add_form = NewUserForm
-    change_password_form = AdminPasswordChangeForm
     list_display = ["username", "email", "is_trusted", "is_active", "is_staff", "date_joined"]
     list_filter = ["is_trusted", "is_active", "is_staff", "is_superuser", "groups"]
     search_fields = ["username", "email"]
