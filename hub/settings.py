@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 
+from hub import production
 from hub.stack.paths import Paths
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -60,6 +61,11 @@ def database() -> dict[str, Any]:
         "PORT": str(parts.port or ""),
     }
 
+
+# Behind a proxy that ends TLS, production sets HTTPS=1.
+HTTPS = env("HTTPS") == "1"
+if HTTPS:
+    production.require(os.environ)
 
 DEBUG = env("DEBUG") == "1"
 SECRET_KEY = secret_key()
@@ -155,8 +161,13 @@ ACCOUNT_USERNAME_VALIDATORS = "hub.accounts.names.username_validators"
 ACCOUNT_PRESERVE_USERNAME_CASING = False
 ACCOUNT_LOGOUT_ON_GET = False
 
-EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
-EMAIL_HOST = env("EMAIL_HOST", "localhost")
+# Without a mail server, mail goes to the terminal.
+EMAIL_HOST = env("EMAIL_HOST")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_PORT = int(env("EMAIL_PORT", "25"))
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = env("EMAIL_HOST_USER"), env("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env("EMAIL_USE_TLS") == "1"
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "practicum@localhost")
 
 LANGUAGE_CODE = "en"
@@ -177,8 +188,6 @@ STORAGES = {
 FILE_UPLOAD_TEMP_DIR = PATHS.work
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 2**20
 
-# Behind a proxy that ends TLS, production sets HTTPS=1.
-HTTPS = env("HTTPS") == "1"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 # No script reads them, and no other host of the domain can set them.
 CSRF_COOKIE_HTTPONLY = True
@@ -208,7 +217,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # How many proxies stand before the site; rate limits count the address that the first one saw.
-PROXIES = int(env("PROXIES", "0"))
+PROXIES = int(env("PROXIES", "1" if HTTPS else "0"))
 ALLAUTH_TRUSTED_PROXY_COUNT = PROXIES
 
 REST_FRAMEWORK = {
