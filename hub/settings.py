@@ -160,6 +160,21 @@ ACCOUNT_EMAIL_VERIFICATION = env("EMAIL_VERIFICATION", "optional")
 ACCOUNT_USERNAME_VALIDATORS = "hub.accounts.names.username_validators"
 ACCOUNT_PRESERVE_USERNAME_CASING = False
 ACCOUNT_LOGOUT_ON_GET = False
+# Neither signing up nor asking for a new password says whether an address has an account.
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
+# By address, by account (`key`: the name or email given) or by who is signed in.
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/5m/ip,10/5m/key",
+    "reauthenticate": "10/5m/user",
+    "reset_password": "10/5m/ip,5/1h/key",
+    "reset_password_from_key": "10/5m/ip",
+    "signup": "20/1h/ip",
+    "change_password": "10/5m/user",
+    "manage_email": "10/5m/user",
+    "confirm_email": "1/3m/key",
+}
 
 # Without a mail server, mail goes to the terminal.
 EMAIL_HOST = env("EMAIL_HOST")
@@ -251,8 +266,13 @@ SPECTACULAR_SETTINGS = {
 # Rate limits count here.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "hub.cache.LimitsCache",
         "LOCATION": env("CACHE_URL", f"unix://{PATHS.valkey_socket}?db=1"),
+        "OPTIONS": {
+            "serializer": "hub.cache.JsonSerializer",
+            "socket_connect_timeout": 1,
+            "socket_timeout": 1,
+        },
     }
 }
 

@@ -6,6 +6,8 @@ from drf_spectacular.views import SpectacularAPIView
 
 from hub import views
 
+handler429 = "hub.views.too_many"
+
 api = [
     path("", include("hub.accounts.api_urls")),
     path("", include("environments.api_urls")),

@@ -16,6 +16,7 @@ from environments import browsing
 
 SHOWN: Final = 6
 MAP_SIDE: Final = 8
+WAIT_S: Final = 300  # the usual span of a rate limit
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
@@ -32,6 +33,13 @@ def home(request: HttpRequest) -> HttpResponse:
         "site": request.build_absolute_uri("/").rstrip("/"),
     }
     return render(request, "home.html", context)
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """What somebody reads who came up against a rate limit; allauth asks for it by name."""
+    response = render(request, "429.html", status=429)
+    response.headers["Retry-After"] = str(WAIT_S)
+    return response
 
 
 def _map(cells: dict[tuple[str, str], int]) -> dict[str, Any]:

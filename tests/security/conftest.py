@@ -14,7 +14,7 @@ __all__ = ["browser", "complaints", "context", "page", "sign_in"]
 
 @pytest.fixture
 def ada(db) -> User:
-    return make_user("ada")
+    return make_user("ada", email="ada@example.org")
 
 
 @pytest.fixture
