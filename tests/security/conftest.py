@@ -2,6 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from playwright.sync_api import Page
 
 from graders.models import Evaluation
 from hub.accounts.models import User
@@ -36,3 +37,16 @@ def moderator(db) -> User:
 def measured(ada: User) -> Evaluation:
     """ada/sums 1.0.0, public and measured."""
     return measure(publish(ada, "sums", readme="# Sums", domains=["mathematics"]))
+
+
+@pytest.fixture
+def asked(page: Page) -> list[str]:
+    """What the page asked other sites for."""
+    found: list[str] = []
+    page.on("request", lambda request: found.append(request.url))
+    return found
+
+
+def strangers(asked: list[str], page: Page) -> list[str]:
+    origin = "/".join(page.url.split("/")[:3])
+    return [url for url in asked if not url.startswith((f"{origin}/", "about:"))]
