@@ -40,6 +40,13 @@ class ReferenceModelForm(forms.ModelForm):
         self._key = self.instance.api_key
         self.initial.pop("api_key", None)
 
+    def clean_base_url(self) -> str:
+        url = str(self.cleaned_data["base_url"])
+        if "@" in url or "?" in url:
+            # It is shown, audited and quoted in errors.
+            raise forms.ValidationError("Give no name, password or key here, but an API key below.")
+        return url
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         typed = cleaned.get("api_key")

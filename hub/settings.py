@@ -306,11 +306,21 @@ PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL") or None
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "hub.redaction.Formatter",
+            "fmt": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+            "secrets": [SECRET_KEY, DATABASES["default"].get("PASSWORD", ""), EMAIL_HOST_PASSWORD],
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        # At DEBUG it would write headers down, and the database's driver what it stores.
+        "httpcore": {"level": "WARNING"},
+        "django.db.backends": {"level": "INFO"},
         "django.security.DisallowedHost": {"level": "ERROR"},
     },
 }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.views.decorators.debug import sensitive_variables
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
@@ -26,6 +27,7 @@ class FailureThrottle(SimpleRateThrottle):
 class TokenAuthentication(KnoxTokenAuthentication):
     """`Authorization: Token …` or `Bearer …`; inactive people and expired tokens are refused."""
 
+    @sensitive_variables("text")
     def authenticate(self, request: Request) -> Any:
         scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() not in ("token", "bearer"):
@@ -38,6 +40,7 @@ class TokenAuthentication(KnoxTokenAuthentication):
                 raise Throttled(throttle.wait()) from None
             raise
 
+    @sensitive_variables("token")
     def authenticate_credentials(self, token: str) -> tuple[User, ApiToken]:
         if not token.isascii() or not token.isprintable():
             raise AuthenticationFailed("Invalid token.")
