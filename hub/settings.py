@@ -72,6 +72,8 @@ SECRET_KEY = secret_key()
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 SITE_NAME = env("SITE_NAME", "Practicum")
+# Where holes are reported: mailto:… or https://…; served in /.well-known/security.txt.
+SECURITY_CONTACT = env("SECURITY_CONTACT")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -112,6 +114,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "hub.headers.AddressMiddleware",
 ]
 
 ROOT_URLCONF = "hub.urls"

@@ -20,6 +20,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
+    path(".well-known/security.txt", views.security_txt, name="security-txt"),
     path("admin/", admin.site.urls),
     path("accounts/", include("hub.accounts.urls")),
     path("api/v1/", include(api)),
