@@ -5,6 +5,7 @@ import os
 import sys
 
 try:
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
     from hub.stack.errors import StackError
@@ -16,7 +17,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
     try:
         execute_from_command_line(sys.argv)
-    except StackError as error:
+    except (StackError, ImproperlyConfigured) as error:
         sys.exit(str(error))
 
 

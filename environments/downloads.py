@@ -62,6 +62,8 @@ def _headers(version: Version) -> dict[str, str]:
         "Repr-Digest": f"sha-256=:{digest}:",
         "Accept-Ranges": "bytes",
         "Cache-Control": cache,
+        # Should a browser show it after all, then as a page that may do nothing.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
     }
 
 

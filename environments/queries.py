@@ -1,5 +1,7 @@
 """Reading the catalogue. What a person may see is decided here and nowhere else."""
 
+import re
+
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.postgres.search import SearchQuery, SearchRank
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -43,7 +45,10 @@ def published() -> QuerySet[Environment]:
 
 def search(environments: QuerySet[Environment], text: str) -> QuerySet[Environment]:
     """Those that match `text` as a web search would, or whose name is spelt like it, best first."""
-    query = SearchQuery(text, search_type="websearch", config="english")
+    # Words, quotes, and a minus before one of them: of other signs, which mean nothing to a web
+    # search, a long row is more than the parser takes.
+    words = re.sub(r"[^\w\s\"-]+|-(?![\w\"])", " ", text)
+    query = SearchQuery(words, search_type="websearch", config="english")
     return (
         environments.annotate(rank=SearchRank(F("search"), query))
         .filter(

@@ -9,6 +9,7 @@ from rest_framework.reverse import reverse
 from environments.models import Headline, Version
 from environments.permissions import can_manage
 from environments.states import Review, Status
+from hub.accounts.tokens import viewer
 
 
 class Interval(TypedDict):
@@ -132,7 +133,7 @@ class VersionSerializer(serializers.ModelSerializer):
         return None if headline is None else HeadlineSerializer(headline).data
 
     def _for_managers(self, version: Version, text: str) -> str | None:
-        if not text or not can_manage(self.context["request"].user, version):
+        if not text or not can_manage(viewer(self.context["request"]), version):
             return None
         return text
 

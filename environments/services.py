@@ -15,6 +15,7 @@ from environments import archives, manifest
 from environments.models import Environment, Headline, Version
 from environments.queries import can_upload_to
 from environments.states import Review, Status, review_sources, status_sources
+from hub.accounts import services as accounts
 from hub.accounts.models import User
 from hub.audit import services as audit
 from hub.errors import Problem, Refused
@@ -96,6 +97,7 @@ def _add_version(
     actor: User,
     changelog: str,
 ) -> tuple[Version, bool]:
+    accounts.require_active(actor)
     environment, _ = Environment.objects.select_for_update().get_or_create(
         owner=owner, name=described.name
     )

@@ -78,7 +78,11 @@ def browse(request: HttpRequest) -> HttpResponse:
 
 
 def _wish(query: QueryDict, valid: dict[str, Any]) -> Wish:
-    chosen = {facet: tuple(filter(None, query.getlist(facet)))[:8] for facet in FACETS}
+    # No row has a NUL, and the database does not take one even to compare with.
+    chosen = {
+        facet: tuple(value for value in query.getlist(facet) if value and "\x00" not in value)[:8]
+        for facet in FACETS
+    }
     return Wish(chosen=chosen, **valid)
 
 

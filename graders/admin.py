@@ -7,13 +7,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from unfold.decorators import action
-from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
 from graders import operations, services
 from graders.models import Evaluation, Job, Profile, ReferenceModel
 from hub.accounts.models import User
+from hub.audit.acts import Look, page_act
 from hub.audit.admin import AuditedAdmin, ReadOnlyAdmin, decide
 
 
@@ -24,12 +22,10 @@ class ReferenceModelForm(forms.ModelForm):
         max_length=500,
         required=False,
         label="API key",
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "class": "vTextField"}),
         help_text="Never shown. Leave it empty to keep the one that is set.",
     )
-    forget_key = forms.BooleanField(
-        required=False, label="Forget the API key that is set", widget=UnfoldBooleanWidget
-    )
+    forget_key = forms.BooleanField(required=False, label="Forget the API key that is set")
 
     class Meta:
         model = ReferenceModel
@@ -43,6 +39,13 @@ class ReferenceModelForm(forms.ModelForm):
         # The instance takes the form's values before they are all judged.
         self._key = self.instance.api_key
         self.initial.pop("api_key", None)
+
+    def clean_base_url(self) -> str:
+        url = str(self.cleaned_data["base_url"])
+        if "@" in url or "?" in url:
+            # It is shown, audited and quoted in errors.
+            raise forms.ValidationError("Give no name, password or key here, but an API key below.")
+        return url
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -119,13 +122,13 @@ class EvaluationAdmin(ReadOnlyAdmin):
     list_select_related = ["version__environment__owner", "model", "profile"]
     search_fields = ["version__environment__name", "version__environment__owner__username"]
     date_hierarchy = "created"
-    actions_detail = ["cancel", "retry"]
+    acts = ["cancel", "retry"]
 
     @admin.display(description="profile", ordering="profile__name")
     def profile_name(self, evaluation: Evaluation) -> str:
         return evaluation.profile.name
 
-    @action(description="Cancel", permissions=["moderate"], variant=ActionVariant.DANGER)
+    @page_act("Cancel", permission="moderate", look=Look.DANGER)
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         def act(evaluation: Evaluation, reason: str) -> None:
             actor = cast(User, request.user)
@@ -133,7 +136,7 @@ class EvaluationAdmin(ReadOnlyAdmin):
 
         return self._decide(request, object_id, "Cancel", act, with_reason=True)
 
-    @action(description="Evaluate again", permissions=["moderate"])
+    @page_act("Evaluate again", permission="moderate")
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
         def act(evaluation: Evaluation, reason: str) -> None:
             services.start(

@@ -26,6 +26,7 @@ BACKOFF_S: Final = 0.5
 BACKOFF_LIMIT_S: Final = 30.0
 RETRY_AFTER_LIMIT_S: Final = 60.0
 QUOTE: Final = 300
+KEY_LENGTH: Final = 12  # of a key that is one: some servers take any word
 
 _RETRIED: Final = frozenset({408, 409, 425, 429})
 _TOO_LONG_CODES: Final = frozenset({"exceed_context_size_error", "context_length_exceeded"})
@@ -183,10 +184,11 @@ class Policy:
             try:
                 status, headers, answer = self._post(content)
             except (httpx.RequestError, httpx.StreamError) as error:
-                raise _Transient(self._quote(f"{type(error).__name__}: {error}")) from error
+                # Not `from error`: its own text may hold the key, and tracebacks are logged.
+                raise _Transient(self._quote(f"{type(error).__name__}: {error}")) from None
             except RuntimeError as error:
                 # What httpx raises if `close` came between the check and the request.
-                raise _Transient(self._quote(str(error))) from error
+                raise _Transient(self._quote(str(error))) from None
         if 200 <= status < 300:
             return _completion(answer)
         raise self._refusal(status, headers, answer)
@@ -201,7 +203,7 @@ class Policy:
                     raise _Transient(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
                 if time.monotonic() > deadline:
                     raise _Transient(f"its answer took more than {self._endpoint.timeout_s:g} s")
-            return response.status_code, response.headers, bytes(answer)
+            return response.status_code, response.headers, self._without_key(bytes(answer))
 
     def _refusal(self, status: int, headers: httpx.Headers, answer: bytes) -> Exception:
         """What an answer that is not a success means."""
@@ -217,6 +219,12 @@ class Policy:
         """Seconds before the next attempt: full jitter, on top of what the server asks for."""
         backoff = self._jitter(0.0, min(BACKOFF_LIMIT_S, BACKOFF_S * 2.0**attempt))
         return backoff + min(asked or 0.0, RETRY_AFTER_LIMIT_S)
+
+    def _without_key(self, answer: bytes) -> bytes:
+        """What the server said, even if it repeats the request's headers: before any of it is cut,
+        because half a key is a secret too."""
+        key = self._endpoint.api_key.strip().encode()
+        return answer.replace(key, b"[API key]") if len(key) >= KEY_LENGTH else answer
 
     def _quote(self, text: str) -> str:
         """Foreign text, short, on one line and without the API key."""
@@ -235,6 +243,8 @@ def _client(endpoint: Endpoint) -> httpx.Client:
             "The model's base_url is http(s)://host/v1 or unix:/path/to.sock, and neither fits "
             "what is configured."
         )
+    elif "@" in base_url:
+        raise ModelUnavailable("The model's base_url holds a password; the API key is for that.")
     key = endpoint.api_key.strip()
     if not re.fullmatch(r"[!-~]*", key):
         raise ModelUnavailable("The model's API key has characters that no HTTP header can hold.")

@@ -9,6 +9,7 @@ from rest_framework.reverse import reverse
 from environments.permissions import can_manage
 from graders.models import Evaluation, Job, Profile, ReferenceModel, Rollout, Task
 from graders.states import JobKind, JobStatus, Stage
+from hub.accounts.tokens import viewer
 
 DIFFICULTY = (
     *("mean_reward", "pass_at_1", "pass_at_k", "signal", "learnability"),
@@ -225,7 +226,7 @@ class EvaluationSerializer(serializers.ModelSerializer):
         return JobSerializer(evaluation.jobs.all(), many=True).data
 
     def _manages(self, evaluation: Evaluation) -> bool:
-        return can_manage(self.context["request"].user, evaluation.version)
+        return can_manage(viewer(self.context["request"]), evaluation.version)
 
 
 class EvaluationRequestSerializer(serializers.Serializer):

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 
+from hub import production
 from hub.stack.paths import Paths
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -61,15 +62,20 @@ def database() -> dict[str, Any]:
     }
 
 
+# Behind a proxy that ends TLS, production sets HTTPS=1.
+HTTPS = env("HTTPS") == "1"
+if HTTPS:
+    production.require(os.environ)
+
 DEBUG = env("DEBUG") == "1"
 SECRET_KEY = secret_key()
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 SITE_NAME = env("SITE_NAME", "Practicum")
+# Where holes are reported: mailto:… or https://…; served in /.well-known/security.txt.
+SECURITY_CONTACT = env("SECURITY_CONTACT")
 
 INSTALLED_APPS = [
-    "unfold",
-    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -97,6 +103,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "hub.headers.HeadersMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -107,6 +114,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "hub.headers.AddressMiddleware",
 ]
 
 ROOT_URLCONF = "hub.urls"
@@ -122,7 +130,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "csp.context_processors.nonce",
                 "hub.context.site",
             ],
         },
@@ -156,9 +163,29 @@ ACCOUNT_EMAIL_VERIFICATION = env("EMAIL_VERIFICATION", "optional")
 ACCOUNT_USERNAME_VALIDATORS = "hub.accounts.names.username_validators"
 ACCOUNT_PRESERVE_USERNAME_CASING = False
 ACCOUNT_LOGOUT_ON_GET = False
+# Neither signing up nor asking for a new password says whether an address has an account.
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
+# By address, by account (`key`: the name or email given) or by who is signed in.
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "10/5m/ip,10/5m/key",
+    "reauthenticate": "10/5m/user",
+    "reset_password": "10/5m/ip,5/1h/key",
+    "reset_password_from_key": "10/5m/ip",
+    "signup": "20/1h/ip",
+    "change_password": "10/5m/user",
+    "manage_email": "10/5m/user",
+    "confirm_email": "1/3m/key",
+}
 
-EMAIL_BACKEND = env("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
-EMAIL_HOST = env("EMAIL_HOST", "localhost")
+# Without a mail server, mail goes to the terminal.
+EMAIL_HOST = env("EMAIL_HOST")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_PORT = int(env("EMAIL_PORT", "25"))
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = env("EMAIL_HOST_USER"), env("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env("EMAIL_USE_TLS") == "1"
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", "practicum@localhost")
 
 LANGUAGE_CODE = "en"
@@ -179,33 +206,36 @@ STORAGES = {
 FILE_UPLOAD_TEMP_DIR = PATHS.work
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 2**20
 
-# Behind a proxy that ends TLS, production sets HTTPS=1.
-HTTPS = env("HTTPS") == "1"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+# No script reads them, and no other host of the domain can set them.
+CSRF_COOKIE_HTTPONLY = True
+if HTTPS:
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# For every page, the administration's too: nothing inline without a nonce, nothing evaluated,
+# nothing from elsewhere.
 CONTENT_SECURITY_POLICY = {
-    # The admin's own interface needs inline styles and evaluated attributes.
-    "EXCLUDE_URL_PREFIXES": ["/admin/"],
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF, NONCE],
         "style-src": [SELF, NONCE],
-        "img-src": [SELF, "data:"],
+        "img-src": [SELF],
         "font-src": [SELF],
         "connect-src": [SELF],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
+        "upgrade-insecure-requests": HTTPS,
     },
 }
 
 # How many proxies stand before the site; rate limits count the address that the first one saw.
-PROXIES = int(env("PROXIES", "0"))
+PROXIES = int(env("PROXIES", "1" if HTTPS else "0"))
 ALLAUTH_TRUSTED_PROXY_COUNT = PROXIES
 
 REST_FRAMEWORK = {
@@ -239,8 +269,13 @@ SPECTACULAR_SETTINGS = {
 # Rate limits count here.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "hub.cache.LimitsCache",
         "LOCATION": env("CACHE_URL", f"unix://{PATHS.valkey_socket}?db=1"),
+        "OPTIONS": {
+            "serializer": "hub.cache.JsonSerializer",
+            "socket_connect_timeout": 1,
+            "socket_timeout": 1,
+        },
     }
 }
 
@@ -284,20 +319,21 @@ STORE_MB = int(env("STORE_MB", "20480"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "()": "hub.redaction.Formatter",
+            "fmt": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+            "secrets": [SECRET_KEY, DATABASES["default"].get("PASSWORD", ""), EMAIL_HOST_PASSWORD],
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        # At DEBUG it would write headers down, and the database's driver what it stores.
+        "httpcore": {"level": "WARNING"},
+        "django.db.backends": {"level": "INFO"},
         "django.security.DisallowedHost": {"level": "ERROR"},
     },
-}
-
-UNFOLD = {
-    "SITE_TITLE": "Practicum",
-    "SITE_HEADER": "Practicum",
-    "SITE_SUBHEADER": "Administration",
-    "SITE_SYMBOL": "school",
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": True,
 }

@@ -6,6 +6,8 @@ from drf_spectacular.views import SpectacularAPIView
 
 from hub import views
 
+handler429 = "hub.views.too_many"
+
 api = [
     path("", include("hub.accounts.api_urls")),
     path("", include("environments.api_urls")),
@@ -18,6 +20,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
+    path(".well-known/security.txt", views.security_txt, name="security-txt"),
     path("admin/", admin.site.urls),
     path("accounts/", include("hub.accounts.urls")),
     path("api/v1/", include(api)),

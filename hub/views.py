@@ -2,12 +2,15 @@
 
 import functools
 from collections import Counter
+from datetime import timedelta
 from typing import Any, Final
 
 from celery import current_app
+from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from kombu.exceptions import OperationalError
@@ -16,6 +19,8 @@ from environments import browsing
 
 SHOWN: Final = 6
 MAP_SIDE: Final = 8
+CONTACT_HOLDS: Final = timedelta(days=30)
+WAIT_S: Final = 300  # the usual span of a rate limit
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
@@ -32,6 +37,13 @@ def home(request: HttpRequest) -> HttpResponse:
         "site": request.build_absolute_uri("/").rstrip("/"),
     }
     return render(request, "home.html", context)
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """What somebody reads who came up against a rate limit; allauth asks for it by name."""
+    response = render(request, "429.html", status=429)
+    response.headers["Retry-After"] = str(WAIT_S)
+    return response
 
 
 def _map(cells: dict[tuple[str, str], int]) -> dict[str, Any]:
@@ -55,6 +67,16 @@ def _map(cells: dict[tuple[str, str], int]) -> dict[str, Any]:
 def healthz(request: HttpRequest) -> HttpResponse:
     """Whether this process answers."""
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+@require_safe
+def security_txt(request: HttpRequest) -> HttpResponse:
+    """Where to report a hole (RFC 9116); 404 unless the operator has said so."""
+    if not settings.SECURITY_CONTACT:
+        raise Http404
+    ends = (timezone.now() + CONTACT_HOLDS).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = f"Contact: {settings.SECURITY_CONTACT}\nExpires: {ends}\nPreferred-Languages: en\n"
+    return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
 @require_safe

@@ -5,22 +5,42 @@
 
 from typing import Any, cast
 
-from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from django.contrib import admin
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth.models import Group
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from django.shortcuts import redirect
+from django.urls import reverse
 
 from hub.accounts import services
 from hub.accounts.models import ApiToken, User
 from hub.audit.admin import AuditedAdmin, ReadOnlyAdmin, decide
 
-# Signing in to the administration goes by the site's own page and its rate limits.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+def _sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    """Never Django's own form: it would let those who are in guess the passwords of others."""
+    if request.user.is_authenticated:
+        if not admin.site.has_permission(request):
+            raise PermissionDenied("You are signed in as somebody who does not administer.")
+        return redirect("admin:index")
+    wanted = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+    return redirect_to_login(wanted, reverse("account_login"))
+
+
+def _change_password(request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    return redirect("account_change_password")
+
+
+# Signing in and changing one's password go by the site's own pages and their rate limits.
+admin.site.login = _sign_in  # type: ignore[method-assign]
+admin.site.password_change = _change_password  # type: ignore[method-assign, assignment]
 admin.site.unregister([Group, EmailAddress])
 
 
@@ -33,9 +53,7 @@ class NewUserForm(UserCreationForm):
 class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     """Nobody is deleted or locked out here: banning takes sessions and tokens too."""
 
-    form = UserChangeForm
     add_form = NewUserForm
-    change_password_form = AdminPasswordChangeForm
     list_display = ["username", "email", "is_trusted", "is_active", "is_staff", "date_joined"]
     list_filter = ["is_trusted", "is_active", "is_staff", "is_superuser", "groups"]
     search_fields = ["username", "email"]

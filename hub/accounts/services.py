@@ -57,7 +57,9 @@ def create_token(
 
     `days` None is a token that does not expire. `via` is the token that asked for it, if one did:
     raises Refused (403) if the new one would have scopes that it lacks, and does not outlive it.
+    Refused too for somebody who is locked out.
     """
+    require_active(user)
     wanted = list(dict.fromkeys(scopes)) if scopes is not None else all_scopes()
     lives = [] if days is None else [timedelta(days=days)]
     if via is not None:
@@ -84,6 +86,16 @@ def revoke_token(*, token: ApiToken, actor: User | None, via: ApiToken | None = 
     token.delete()
 
 
+def require_active(user: User) -> None:
+    """Raise Refused (403) if a person was locked out, perhaps while their request was under way.
+
+    Inside a transaction: until its end nobody can lock them out either, so that a ban comes
+    either before all of what follows or after it.
+    """
+    if not User.objects.select_for_update(no_key=True).get(pk=user.pk).is_active:
+        raise Refused(f"{user} is locked out", status=403)
+
+
 def _refuse_more(via: ApiToken, scopes: Sequence[str]) -> None:
     if more := sorted(set(scopes) - set(via.scopes)):
         problem = Problem("scopes", f"The token you use lacks: {', '.join(more)}.", "scopes")
@@ -106,6 +118,8 @@ def activate(*, user: User, actor: User | None, reason: str = "") -> None:
     """Let a person in again; their sessions and tokens stay gone."""
     User.objects.filter(pk=user.pk).update(is_active=True)
     user.refresh_from_db(fields=["is_active"])
+    # One may have begun while they were being locked out.
+    end_sessions(user)
     audit.record(actor=actor, action="user.unbanned", target=user, data={"reason": reason})
 
 

@@ -3,23 +3,44 @@
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.views.decorators.debug import sensitive_variables
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+from rest_framework.throttling import SimpleRateThrottle
 
 from hub.accounts.models import ApiToken, Scope, User
+
+
+class FailureThrottle(SimpleRateThrottle):
+    """Tokens that are none, from one address. Tokens that are good are never held up by it:
+    many programs share an address, and a token is too long to be guessed."""
+
+    scope = "token-failure"
+    rate = "30/min"
+
+    def get_cache_key(self, request: Request, view: Any) -> str:
+        return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
 
 
 class TokenAuthentication(KnoxTokenAuthentication):
     """`Authorization: Token …` or `Bearer …`; inactive people and expired tokens are refused."""
 
+    @sensitive_variables("text")
     def authenticate(self, request: Request) -> Any:
         scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() not in ("token", "bearer"):
             return None
-        return self.authenticate_credentials(text.strip())
+        try:
+            return self.authenticate_credentials(text.strip())
+        except AuthenticationFailed:
+            throttle = FailureThrottle()
+            if not throttle.allow_request(request, None):
+                raise Throttled(throttle.wait()) from None
+            raise
 
+    @sensitive_variables("token")
     def authenticate_credentials(self, token: str) -> tuple[User, ApiToken]:
         if not token.isascii() or not token.isprintable():
             raise AuthenticationFailed("Invalid token.")

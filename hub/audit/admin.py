@@ -7,21 +7,21 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from hub.audit import services as audit
+from hub.audit.acts import ActsAdmin
 from hub.audit.models import Event
 from hub.errors import Refused
 
 MODERATE = "accounts.moderate"
 
 
-class LastingAdmin(ModelAdmin):
+class LastingAdmin(ActsAdmin):
     """Deletes nothing: the audit log names it."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -89,7 +89,7 @@ class ReasonForm(forms.Form):
 
     reason = forms.CharField(
         max_length=2000,
-        widget=UnfoldAdminTextareaWidget,
+        widget=AdminTextareaWidget,
         help_text="For the owner to read, and for the audit log.",
         error_messages={"required": "Say why, for the owner to read."},
     )
@@ -100,7 +100,7 @@ class PlainForm(forms.Form):
 
 
 def decide(
-    model_admin: ModelAdmin,
+    model_admin: admin.ModelAdmin,
     request: HttpRequest,
     objects: Iterable[Model],
     *,
@@ -125,9 +125,11 @@ def decide(
         for name in ("action", ACTION_CHECKBOX_NAME, "select_across")
         for value in request.POST.getlist(name)
     ]
+    meta = model_admin.opts
     context = {
         **model_admin.admin_site.each_context(request),
-        "opts": model_admin.model._meta,
+        "opts": meta,
+        "changelist": f"admin:{meta.app_label}_{meta.model_name}_changelist",
         "title": title,
         "question": f"{title}?",
         "objects": objects,

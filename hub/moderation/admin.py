@@ -7,12 +7,11 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from unfold.decorators import action
-from unfold.enums import ActionVariant
 
 from environments.models import Version
 from hub.accounts.admin import UserAdmin
 from hub.accounts.models import User
+from hub.audit.acts import Look, page_act
 from hub.audit.admin import MODERATE, ReadOnlyAdmin, decide
 from hub.moderation import services
 
@@ -91,17 +90,17 @@ class VersionAdmin(ReadOnlyAdmin, Decisions):
         ("Lock", {"fields": ["lock"], "classes": ["collapse"]}),
     ]
     actions = ["approve_all", "reject_all", "quarantine_all"]
-    actions_detail = ["approve", "reject", "quarantine"]
+    acts = ["approve", "reject", "quarantine"]
 
-    @action(description="Approve", permissions=["moderate"], variant=ActionVariant.SUCCESS)
+    @page_act("Approve", permission="moderate", look=Look.GOOD)
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, "Approve", services.approve, False)
 
-    @action(description="Reject", permissions=["moderate"], variant=ActionVariant.WARNING)
+    @page_act("Reject", permission="moderate", look=Look.DANGER)
     def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, "Reject", services.reject, True)
 
-    @action(description="Quarantine", permissions=["moderate"], variant=ActionVariant.DANGER)
+    @page_act("Quarantine", permission="moderate", look=Look.DANGER)
     def quarantine(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, "Quarantine", services.quarantine, True)
 
@@ -123,7 +122,7 @@ class ModeratedUserAdmin(UserAdmin, Decisions):
     """People; moderators see them, and lock them out and let them in."""
 
     noun = "user"
-    actions_detail = ["ban", "unban"]
+    acts = ["ban", "unban"]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(MODERATE) or super().has_view_permission(request, obj)
@@ -134,10 +133,10 @@ class ModeratedUserAdmin(UserAdmin, Decisions):
     def has_moderate_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return bool(request.user.has_perm(MODERATE))
 
-    @action(description="Lock out", permissions=["moderate"], variant=ActionVariant.DANGER)
+    @page_act("Lock out", permission="moderate", look=Look.DANGER)
     def ban(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, "Lock out", services.ban, True)
 
-    @action(description="Let in again", permissions=["moderate"])
+    @page_act("Let in again", permission="moderate")
     def unban(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.one(request, object_id, "Let in again", services.unban, False)

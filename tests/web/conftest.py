@@ -14,7 +14,10 @@ from graders.models import Evaluation, Rollout, Task
 from graders.pipeline import summarising
 from graders.states import JobKind, Stage
 from hub.accounts.models import User
+from tests.chromium import browser, complaints, context, page, sign_in
 from tests.factories import make_evaluation, make_user, make_version
+
+__all__ = ["browser", "complaints", "context", "page", "sign_in"]
 
 SAID = 'A <b>bold</b> guess & <script>alert("x")</script>\n\n    indented'
 TASKS, ROLLOUTS = 4, 4

@@ -1,16 +1,17 @@
 """What a browser makes of the pages: scripts, keys, policy, width, colours, no scripts at all."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from graders import services
 from graders.models import Evaluation
 from hub.accounts.models import User
+from tests.chromium import expect
 from tests.factories import make_version
 from tests.web.conftest import measure, publish, start
 from tests.web.test_upload_page import PROJECT, archive
@@ -37,59 +38,6 @@ CONTRAST = """([one, other]) => {
   const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
   return (high + 0.05) / (low + 0.05);
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's loop runs in this thread; the database is used here too, never at once.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        found = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
-        expect.set_options(timeout=15_000)
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def context(browser: Browser, live_server) -> Iterator[BrowserContext]:
-    opened = browser.new_context(
-        base_url=live_server.url, viewport={"width": 1280, "height": 800}, reduced_motion="reduce"
-    )
-    opened.set_default_timeout(15_000)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def complaints() -> list[str]:
-    """What the browser complained about: errors of scripts and of the policy, and dialogs."""
-    return []
-
-
-@pytest.fixture
-def page(context: BrowserContext, complaints: list[str]) -> Iterator[Page]:
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on(
-        "console",
-        lambda line: complaints.append(line.text) if "Security Policy" in line.text else None,
-    )
-    opened.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-    yield opened
-    assert complaints == []
-
-
-@pytest.fixture
-def sign_in(context: BrowserContext, live_server) -> Callable[[User], None]:
-    def as_user(user: User) -> None:
-        client = Client()
-        client.force_login(user)
-        session = client.cookies["sessionid"].value
-        context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-
-    return as_user
 
 
 def test_search_narrows_while_typing_and_back_restores(page: Page, ada: User) -> None:
