@@ -12,6 +12,7 @@ from graders.sandbox.base import (
     Sandbox,
     SandboxGone,
     SandboxUnavailable,
+    Shortfall,
     Spec,
 )
 from graders.sandbox.bubblewrap import Bubblewrap
@@ -26,6 +27,7 @@ __all__ = [
     "Sandbox",
     "SandboxGone",
     "SandboxUnavailable",
+    "Shortfall",
     "Spec",
     "choose",
 ]
