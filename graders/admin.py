@@ -7,9 +7,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.html import format_html_join
 
 from graders import operations, services
-from graders.models import Evaluation, Job, Profile, ReferenceModel
+from graders.models import Evaluation, Host, Job, Profile, ReferenceModel
 from hub.accounts.models import User
 from hub.audit.acts import Look, page_act
 from hub.audit.admin import AuditedAdmin, ReadOnlyAdmin, decide
@@ -172,3 +173,31 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description="evaluation")
     def subject(self, job: Job) -> str:
         return str(job.evaluation)
+
+
+@admin.register(Host)
+class HostAdmin(ReadOnlyAdmin):
+    """Machines that run contributed code, and what each cannot enforce."""
+
+    moderators_see = False
+    list_display = ["hostname", "driver_used", "pythons_offered", "is_sound", "seen"]
+    list_filter = ["driver"]
+    search_fields = ["hostname"]
+    fields = ["hostname", "driver_used", "pythons_offered", "all_warnings", "seen"]
+    readonly_fields = fields
+
+    @admin.display(description="driver", ordering="driver", empty_value="none works")
+    def driver_used(self, host: Host) -> str | None:
+        return host.driver or None
+
+    @admin.display(description="Python", empty_value="none")
+    def pythons_offered(self, host: Host) -> str:
+        return ", ".join(host.pythons)
+
+    @admin.display(description="enforces everything", boolean=True)
+    def is_sound(self, host: Host) -> bool:
+        return not host.warnings
+
+    @admin.display(description="warnings", empty_value="none")
+    def all_warnings(self, host: Host) -> str:
+        return format_html_join("", "<p>{}</p>", ((warning,) for warning in host.warnings))

@@ -26,8 +26,9 @@ from graders.sandbox.base import (
 RUNNER = Path(__file__).parent / "runner"
 # Isolated as -I is, but for PYTHONHASHSEED: with random hashes, sets of text would come in another
 # order in each run. The sandbox's environment holds only what the worker put there.
+PYTHON = ("python3", "-s", "-P", "-B", "-u")
 ARGV = (
-    *("python3", "-s", "-P", "-B", "-u", "-c"),
+    *(*PYTHON, "-c"),
     "import sys; sys.path.insert(0, '/opt'); from practicum_runner.main import main; main()",
 )
 ENV = {"PYTHONHASHSEED": "0"}

@@ -238,3 +238,22 @@ class Rollout(models.Model):
 
     def __str__(self) -> str:
         return f"rollout {self.number} of {self.task}"
+
+
+class Host(models.Model):
+    """A machine that runs sandboxes, as its workers last described it.
+
+    `driver` is empty, and `warnings` says why, where no sandbox works.
+    """
+
+    hostname = models.CharField(max_length=255, unique=True)
+    driver = models.CharField(max_length=32, blank=True)
+    pythons = models.JSONField(default=list)  # such as ["3.11", "3.12"]
+    warnings = models.JSONField(default=list)
+    seen = models.DateTimeField()
+
+    class Meta:
+        ordering = ["hostname"]
+
+    def __str__(self) -> str:
+        return self.hostname

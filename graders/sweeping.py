@@ -1,14 +1,21 @@
 """Finding what lost messages and dead workers left behind."""
 
+import logging
+import socket
 from datetime import timedelta
 
+from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from environments.models import Version
 from environments.states import Review, Status
-from graders import jobs, services
+from graders import hosts, jobs, services
+from graders.errors import PlatformFault
 from graders.pipeline import launching
+from graders.sandbox import Offer
+
+logger = logging.getLogger(__name__)
 
 # A message sent this recently is presumably still on its way, or waits for a busy worker.
 PATIENCE = timedelta(seconds=60)
@@ -39,6 +46,38 @@ def sweep() -> None:
         jobs.wake(job)
 
 
+def arrive() -> None:
+    """A worker has started: write down what its host can do."""
+    try:
+        take_stock()
+    except PlatformFault as fault:
+        logger.error("%s", fault)
+    finally:
+        # The processes that work are forked from this one, and must not share its connections.
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's
+
+
 def reap() -> None:
     """Remove the sandboxes that dead workers of this host left running."""
-    launching.sandboxes().default.reap(ORPHAN_S)
+    take_stock().default.reap(ORPHAN_S)
+
+
+def take_stock() -> Offer:
+    """This host's sandboxes, after writing down what they are and what they cannot do.
+
+    Raises PlatformFault where none works, having written that down.
+    """
+    hostname = socket.gethostname()
+    try:
+        found = launching.sandboxes()
+    except PlatformFault as fault:
+        hosts.record(hostname=hostname, driver="", pythons=[], warnings=[str(fault)])
+        raise
+    hosts.record(
+        hostname=hostname,
+        driver=found.driver,
+        pythons=list(found.versions.values()),
+        warnings=found.default.warnings(),
+    )
+    return found

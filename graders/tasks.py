@@ -1,6 +1,7 @@
 """What Celery calls. Each takes an id and delegates."""
 
 from celery import shared_task
+from celery.signals import worker_ready
 
 from graders import sweeping, working
 
@@ -21,6 +22,12 @@ def work(self: object, job_id: int) -> None:
 def sweep() -> None:
     """Find what lost messages and dead workers left behind."""
     sweeping.sweep()
+
+
+@worker_ready.connect
+def arrive(**_: object) -> None:
+    """A worker has started."""
+    sweeping.arrive()
 
 
 @shared_task(name="graders.reap")

@@ -29,17 +29,20 @@ class Prepared:
     bundle: Path
 
 
-def sandboxes() -> Offer:
-    """The sandboxes that this worker has. Raises PlatformFault if none works here."""
+def sandboxes(driver: str = "") -> Offer:
+    """The sandboxes that this worker has, or those of the driver that is named.
+
+    Raises PlatformFault if none works here.
+    """
     try:
         return _offer(
-            settings.SANDBOX_DRIVER,
+            driver or settings.SANDBOX_DRIVER,
             tuple(settings.SANDBOX_IMAGES),
             settings.PATHS.sandbox,
             settings.SANDBOX_DOCKER_RUNTIME,
             tuple(map(Path, settings.SANDBOX_PYTHONS)),
         )
-    except SandboxUnavailable as error:
+    except (SandboxUnavailable, ValueError) as error:
         raise PlatformFault(
             f"No sandbox works on this worker, so nothing was run. {error}"
         ) from error

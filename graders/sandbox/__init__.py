@@ -9,6 +9,7 @@ from graders.sandbox.base import (
     Sandbox,
     SandboxGone,
     SandboxUnavailable,
+    Shortfall,
     Spec,
 )
 from graders.sandbox.offers import Offer, choose, offer
@@ -23,6 +24,7 @@ __all__ = [
     "Sandbox",
     "SandboxGone",
     "SandboxUnavailable",
+    "Shortfall",
     "Spec",
     "choose",
     "offer",

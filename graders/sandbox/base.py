@@ -23,6 +23,12 @@ BASE_ENV = {
     "USER": "env",
 }
 
+# The same for every run: files in /tmp, /dev/shm, and what sockets may hold where the kernel does
+# not count it as the run's memory (cgroup version 1).
+TMP_FILES = 4096
+SHM_MB, SHM_FILES = 16, 1024
+SOCKETS_MB = 16
+
 
 class SandboxUnavailable(Exception):
     """No sandbox can be had here. The message says what is wrong and what to do."""
@@ -112,7 +118,8 @@ def _target(mount: Mount) -> PurePosixPath:
 class Ending:
     """How a run ended. `stderr` keeps head and tail; signals give `exit_code` 128 + number.
 
-    `peak_memory_mb` (MiB) counts files in /tmp too; None where nothing could measure it.
+    `stderr_bytes` counts what was dropped too. `peak_memory_mb` (MiB) counts files in /tmp too;
+    None where nothing could measure it.
     """
 
     reason: EndReason
@@ -120,6 +127,18 @@ class Ending:
     seconds: float
     peak_memory_mb: float | None
     stderr: str
+    stderr_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """Something a driver cannot enforce on this host, and what to do about it."""
+
+    what: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.advice}"
 
 
 class Running(ABC):
@@ -176,8 +195,12 @@ class Sandbox(ABC):
         """
 
     @abstractmethod
+    def shortfalls(self) -> list[Shortfall]:
+        """What cannot be enforced on this host; empty when all is."""
+
     def warnings(self) -> list[str]:
-        """What cannot be enforced on this host, one sentence each; empty when all is."""
+        """The shortfalls, one sentence each."""
+        return [str(shortfall) for shortfall in self.shortfalls()]
 
     @abstractmethod
     def reap(self, max_age: float) -> int:

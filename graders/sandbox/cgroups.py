@@ -8,11 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from graders.sandbox.base import Limits
+from graders.sandbox.base import SOCKETS_MB, Limits, Shortfall
 
 CONTROLLERS = ("memory", "pids", "cpu")
 PREFIX = "practicum-"
 PERIOD_US = 100_000
+# Version 1 counts what sockets hold apart from other memory: TCP and, despite the name, UDP.
+SOCKETS_FILE = "memory.kmem.tcp.limit_in_bytes"
+UNCOUNTED_SOCKETS = Shortfall(
+    "what the sockets of a run hold is not limited",
+    "boot with cgroup version 2 (systemd.unified_cgroup_hierarchy=1)",
+)
+SWAP_FILES = ("memory.swap.max", "memory.memsw.limit_in_bytes")
+UNLIMITED_SWAP = Shortfall(
+    "swap is not limited, so a run may use more than its memory",
+    "boot with swapaccount=1, or use no swap",
+)
 
 
 @dataclass(frozen=True)
@@ -120,12 +131,31 @@ def peak_mb(folder: Path) -> float | None:
     return None
 
 
+def bound_sockets(folder: Path) -> None:
+    """Make the memory cgroup of a container that is about to start, where that is possible, and
+    limit what its sockets hold: runc cannot, and sockets made before the limit escape it."""
+    if (folder.parent.parent / SOCKETS_FILE).exists():
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True)
+            (folder / SOCKETS_FILE).write_text(str(SOCKETS_MB << 20))
+
+
+def sockets_count(trees: list[Hierarchy]) -> bool:
+    """Whether what sockets hold counts as memory (version 2), or can be limited by this process."""
+    return not any(
+        tree.version == 1 and not os.access(tree.mount / SOCKETS_FILE, os.W_OK)
+        for tree in trees
+        if "memory" in tree.controllers
+    )
+
+
 def _settings(controller: str, limits: Limits) -> Iterator[tuple[str, str]]:
     size = str(limits.memory_mb << 20)
     quota = str(max(1000, int(limits.cpus * PERIOD_US)))
     if controller == "memory":
         yield from (("memory.max", size), ("memory.swap.max", "0"))
         yield from (("memory.limit_in_bytes", size), ("memory.memsw.limit_in_bytes", size))
+        yield SOCKETS_FILE, str(SOCKETS_MB << 20)
     elif controller == "pids":
         yield "pids.max", str(limits.pids)
     else:
@@ -156,7 +186,9 @@ class Cgroups:
     def __init__(self, owner: str, trees: list[Hierarchy] | None = None) -> None:
         self._prefix = f"{PREFIX}{owner}-"
         self._parents: dict[str, Path] = {}
-        for tree in hierarchies() if trees is None else trees:
+        self._limits_swap = False
+        self._trees = hierarchies() if trees is None else trees
+        for tree in self._trees:
             wanted = {name for name in CONTROLLERS if name in tree.controllers}
             if wanted and (parent := self._parent(tree, wanted)):
                 self._parents |= dict.fromkeys(wanted & _granted(parent, tree), parent)
@@ -165,6 +197,13 @@ class Cgroups:
     def missing(self) -> list[str]:
         """Controllers that cannot be used here."""
         return [name for name in CONTROLLERS if name not in self._parents]
+
+    def shortfalls(self) -> list[Shortfall]:
+        """What the controllers that can be used here still cannot do."""
+        if "memory" in self.missing:
+            return []
+        found = [] if sockets_count(self._trees) else [UNCOUNTED_SOCKETS]
+        return found if self._limits_swap else [*found, UNLIMITED_SWAP]
 
     def create(self, name: str, limits: Limits) -> Group:
         """A fresh, limited group; what an earlier run left under that name is removed first."""
@@ -202,6 +241,8 @@ class Cgroups:
             trial.mkdir()
         except OSError:
             return False
+        if "memory" in wanted:
+            self._limits_swap = any((trial / name).exists() for name in SWAP_FILES)
         _rmdir(trial)
         return os.access(place / "cgroup.procs", os.W_OK)
 

@@ -23,9 +23,26 @@ from docker.types import Ulimit
 from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
-from graders.sandbox import seccomp
-from graders.sandbox.base import BASE_ENV, Limits, Running, Sandbox, SandboxUnavailable, Spec
-from graders.sandbox.cgroups import hierarchies, peak_mb
+from graders.sandbox import hidden, host, seccomp
+from graders.sandbox.base import (
+    BASE_ENV,
+    SHM_FILES,
+    SHM_MB,
+    TMP_FILES,
+    Limits,
+    Running,
+    Sandbox,
+    SandboxUnavailable,
+    Shortfall,
+    Spec,
+)
+from graders.sandbox.cgroups import (
+    UNCOUNTED_SOCKETS,
+    bound_sockets,
+    hierarchies,
+    peak_mb,
+    sockets_count,
+)
 from graders.sandbox.probe import ask_python, check_readable
 from graders.sandbox.run import Outcome, Run
 from graders.sandbox.slots import Slot, Slots
@@ -35,6 +52,7 @@ API_SECONDS = 30
 DRAIN_SECONDS = 10.0
 EXPIRY_GRACE = 60.0  # seconds past a run's own limit before it counts as orphaned
 SAMPLE_SECONDS = 0.05
+HIDDEN = ["/sys", *hidden.FILES, *hidden.FOLDERS]
 FAILURES = (DockerException, RequestException)
 
 
@@ -76,18 +94,21 @@ class Docker(Sandbox):
         created = ""
         try:
             with contextlib.suppress(NotFound):
-                self._api.remove_container(name, force=True, v=True)
+                self._discard(self._api.inspect_container(name)["Id"])
             created = self._create(name, spec, slot)
-            return DockerRun(self._api, created, spec.limits, slot, self._memory_folder(created))
+            memory = self._memory_folder(created)
+            if memory is not None and not self._systemd:
+                bound_sockets(memory)
+            return DockerRun(self._api, created, spec.limits, slot, memory)
         except BaseException as error:
             if created:
-                _remove(self._api, created)
+                self._discard(created)
             slot.release()
             if isinstance(error, FAILURES):
                 raise SandboxUnavailable(f"Docker could not start the run: {error}") from error
             raise
 
-    def warnings(self) -> list[str]:
+    def shortfalls(self) -> list[Shortfall]:
         needs = {
             "MemoryLimit": "memory is not limited",
             "SwapLimit": "swap is not limited, so a run may use more than its memory",
@@ -95,13 +116,20 @@ class Docker(Sandbox):
             "CpuCfsQuota": "processor time is not limited",
         }
         found = [
-            f"Docker says {what}: enable that cgroup controller"
+            Shortfall(f"Docker says {what}", "enable that cgroup controller")
             for key, what in needs.items()
             if not self._info.get(key)
         ]
         if not any("seccomp" in option for option in self._info.get("SecurityOptions") or []):
-            found.append("Docker says system calls are not filtered: use a kernel with seccomp")
-        return found
+            found.append(
+                Shortfall("Docker says system calls are not filtered", "use a kernel with seccomp")
+            )
+        # Where systemd makes the cgroups, none can be made before a run starts.
+        if self._info.get("CgroupVersion") == "1" and (
+            self._systemd or not sockets_count(hierarchies())
+        ):
+            found.append(UNCOUNTED_SOCKETS)
+        return found + host.shortfalls(self._slots.uids)
 
     def reap(self, max_age: float) -> int:
         try:
@@ -120,10 +148,18 @@ class Docker(Sandbox):
         late = late or (ours and now - found["Created"] > max_age)
         slot = self._slots.try_take(int(labels["hub.slot"])) if ours else None
         if late or slot is not None:
-            _remove(self._api, found["Id"])
+            self._discard(found["Id"])
         if slot is not None:
             slot.release()
         return late or slot is not None
+
+    def _discard(self, container: str) -> None:
+        """Remove a container, and what was made for it if it never started."""
+        _remove(self._api, container)
+        memory = self._memory_folder(container)
+        if memory is not None:
+            with contextlib.suppress(OSError):
+                memory.rmdir()
 
     def _create(self, name: str, spec: Spec, slot: Slot) -> str:
         env = BASE_ENV | dict(spec.env)
@@ -147,13 +183,14 @@ class Docker(Sandbox):
                 "hub.slot": str(slot.number),
                 "hub.expires": str(time.time() + spec.limits.seconds + EXPIRY_GRACE),
             },
-            host_config=self._api.create_host_config(**self._host(spec)),
+            # The SDK has no word for the last.
+            host_config=self._api.create_host_config(**self._host(spec)) | {"MaskedPaths": HIDDEN},
         )
         return str(created["Id"])
 
     def _host(self, spec: Spec) -> dict[str, Any]:
         limits = spec.limits
-        scratch = f"rw,noexec,nosuid,nodev,size={limits.tmp_mb}m,nr_inodes=4096,mode=1777"
+        scratch = "rw,noexec,nosuid,nodev,mode=1777"
         return {
             "init": True,
             "network_mode": "none",
@@ -166,9 +203,12 @@ class Docker(Sandbox):
             "nano_cpus": int(limits.cpus * 1e9) if self._info.get("CpuCfsQuota") else None,
             "cgroup_parent": "hub.slice" if self._systemd else "/hub",
             "ulimits": _ulimits(limits),
-            "tmpfs": {"/tmp": scratch},  # noqa: S108
-            "shm_size": 16 << 20,
+            "tmpfs": {
+                "/tmp": f"{scratch},size={limits.tmp_mb}m,nr_inodes={TMP_FILES}",  # noqa: S108
+                "/dev/shm": f"{scratch},size={SHM_MB}m,nr_inodes={SHM_FILES}",  # noqa: S108
+            },
             "ipc_mode": "private",
+            "cgroupns": "private",
             "log_config": {"Type": "none"},
             "oom_score_adj": 500,
             "runtime": self._runtime,
@@ -244,6 +284,12 @@ class DockerRun(Run):
             self._hang_up()
             raise
         Thread(target=self._watch, daemon=True).start()
+        if memory is not None:
+            Thread(target=self._sample, daemon=True).start()
+
+    def _sample(self) -> None:
+        while not self._ended.wait(SAMPLE_SECONDS):
+            self._peak.sample()
 
     def _drain(self) -> None:
         """Split the attached stream: 8-byte headers (stream, 3 zeros, big-endian length)."""

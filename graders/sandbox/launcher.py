@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x2, 0x4, 0x8
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 0x1, 0x2, 0x4, 0x8, 0x20
+MS_BIND, MS_REC, MS_PRIVATE, MS_STRICTATIME = 0x1000, 0x4000, 0x40000, 0x1000000
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 JOIN_SESSION_KEYRING = 1
 KEYCTL = {"x86_64": 250, "aarch64": 219}
@@ -77,10 +77,22 @@ def gather(stage: str, sources: list[str], scratch: dict[str, str]) -> None:
         opened = Path(f"/proc/self/fd/{fd}")
         target.mkdir() if opened.is_dir() else target.touch()
         mount(str(opened), str(target), "", MS_BIND | MS_REC)
+        close_to_writers(target)
     for name, options in scratch.items():
         target = Path(stage, name)
         target.mkdir()
         mount("tmpfs", str(target), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+
+
+def close_to_writers(target: Path) -> None:
+    """Make a bind read-only: /proc/1/exe leads the inside past bwrap's read-only binds to the tree
+    itself, which an ordinary user owns."""
+    had = os.statvfs(target).f_flag
+    # A user namespace may not take these away, nor change how times of access are kept.
+    kept = had & (os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME)  # numbered as MS_ are
+    if not had & (os.ST_NOATIME | os.ST_RELATIME):
+        kept |= MS_STRICTATIME
+    mount("none", str(target), "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | kept)
 
 
 def drop(uid: int | None, rlimits: dict[str, int]) -> None:

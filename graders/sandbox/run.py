@@ -139,4 +139,7 @@ class Run(Running):
             stderr = f"{stderr}\n{outcome.lost}".strip()
         else:
             reason = EndReason.EXITED
-        return Ending(reason, outcome.exit_code, self._seconds, outcome.peak_memory_mb, stderr)
+        return Ending(
+            *(reason, outcome.exit_code, self._seconds),
+            *(outcome.peak_memory_mb, stderr, self._stderr.total),
+        )

@@ -44,13 +44,17 @@ unlinkat utime utimensat utimes vfork vmsplice wait4 waitid write writev
 """
 ALWAYS = frozenset(_ALWAYS.split())
 
-# AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all of them end in a network namespace with only `lo`.
-FAMILIES = (1, 2, 10, 16)
+# The families 1, 2, 10 and 16: all of them end in a network namespace with only `lo`.
+AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = FAMILIES = (1, 2, 10, 16)
+# The default, TCP, UDP: any other would have the host load that protocol's module.
+INTERNET_PROTOCOLS = (0, 6, 17)
+# Addresses and routes. Others tell about the host: uevents are sent to every network namespace.
+NETLINK_ROUTE = 0
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
 NAMESPACES = 0x7E020000
 
 
-class Test(StrEnum):
+class Comparison(StrEnum):
     """How one argument is compared, by the name libseccomp gives it."""
 
     EQUAL = "SCMP_CMP_EQ"
@@ -58,19 +62,38 @@ class Test(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Allow `call` when argument `index` passes the test; several rules of one call are an or."""
+class Test:
+    """What argument `index` must be; all 64 bits of it are compared."""
 
-    call: str
     index: int
-    test: Test
+    comparison: Comparison
     value: int
 
 
+@dataclass(frozen=True)
+class Rule:
+    """Allow `call` when every test passes; several rules of one call are an or."""
+
+    call: str
+    tests: tuple[Test, ...]
+
+
+def _when(call: str, *values: tuple[int, int]) -> Rule:
+    """Allow `call` when each (argument, value) is so."""
+    return Rule(call, tuple(Test(index, Comparison.EQUAL, value) for index, value in values))
+
+
 RULES = (
-    *(Rule(call, 0, Test.EQUAL, f) for call in ("socket", "socketpair") for f in FAMILIES),
-    Rule("clone", 0, Test.NO_BIT_OF, NAMESPACES),
-    Rule("personality", 0, Test.EQUAL, 0),
+    _when("socket", (0, AF_UNIX)),
+    *(
+        _when("socket", (0, family), (2, protocol))
+        for family in (AF_INET, AF_INET6)
+        for protocol in INTERNET_PROTOCOLS
+    ),
+    _when("socket", (0, AF_NETLINK), (2, NETLINK_ROUTE)),
+    _when("socketpair", (0, AF_UNIX)),
+    Rule("clone", (Test(0, Comparison.NO_BIT_OF, NAMESPACES),)),
+    _when("personality", (0, 0)),
 )
 NOT_THERE = ("clone3",)
 
@@ -80,10 +103,11 @@ def docker_profile(machine: str) -> str:
     check(machine)
     calls: list[dict[str, Any]] = [{"names": sorted(ALWAYS), "action": "SCMP_ACT_ALLOW"}]
     for rule in RULES:
-        test = {"index": rule.index, "op": rule.test.value, "value": rule.value}
-        if rule.test is Test.NO_BIT_OF:
-            test["valueTwo"] = 0
-        calls.append({"names": [rule.call], "action": "SCMP_ACT_ALLOW", "args": [test]})
+        tests = [
+            {"index": test.index, "op": test.comparison.value, "value": test.value, "valueTwo": 0}
+            for test in rule.tests
+        ]
+        calls.append({"names": [rule.call], "action": "SCMP_ACT_ALLOW", "args": tests})
     calls.append(
         {"names": list(NOT_THERE), "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
     )
@@ -129,13 +153,23 @@ def bpf(machine: str | None = None) -> bytes:
 
 
 def _rule(rule: Rule, number: int) -> list[bytes]:
-    """Both halves of the argument are compared; on a mismatch the number is loaded again."""
-    low = 16 + 8 * rule.index
-    if rule.test is Test.EQUAL:
-        test = [_op(LOAD, low), _op(JUMP_EQUAL, rule.value & 0xFFFFFFFF, no=3)]
-        test += [_op(LOAD, low + 4), _op(JUMP_EQUAL, rule.value >> 32, no=1)]
-    else:
-        test = [_op(LOAD, low), _op(AND, rule.value & 0xFFFFFFFF), _op(JUMP_EQUAL, 0, no=4)]
-        test += [_op(LOAD, low + 4), _op(AND, rule.value >> 32), _op(JUMP_EQUAL, 0, no=1)]
-    test += [_op(RETURN, ALLOW), _op(LOAD, 0)]
-    return [_op(JUMP_EQUAL, number, no=len(test)), *test]
+    """Where a test fails the number is loaded again, for the rules that follow."""
+    passed = [_op(RETURN, ALLOW)]
+    for test in reversed(rule.tests):
+        passed = _test(test, left=len(passed)) + passed
+    body = [*passed, _op(LOAD, 0)]
+    return [_op(JUMP_EQUAL, number, no=len(body)), *body]
+
+
+def _test(test: Test, left: int) -> list[bytes]:
+    """Compare both halves of an argument, jumping over the `left` operations that follow."""
+    at, low, high = 16 + 8 * test.index, test.value & 0xFFFFFFFF, test.value >> 32
+    if test.comparison is Comparison.EQUAL:
+        return [
+            *(_op(LOAD, at), _op(JUMP_EQUAL, low, no=left + 2)),
+            *(_op(LOAD, at + 4), _op(JUMP_EQUAL, high, no=left)),
+        ]
+    return [
+        *(_op(LOAD, at), _op(AND, low), _op(JUMP_EQUAL, 0, no=left + 3)),
+        *(_op(LOAD, at + 4), _op(AND, high), _op(JUMP_EQUAL, 0, no=left)),
+    ]

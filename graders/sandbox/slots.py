@@ -43,6 +43,7 @@ class Slots:
         # Names what belongs to this folder in labels and cgroups, without showing its path.
         self.owner = hashlib.sha256(os.fsencode(self._folder.resolve())).hexdigest()[:12]
         self.first_uid = FIRST_UID + SLOTS * (int(self.owner, 16) % BLOCKS)
+        self.uids = range(self.first_uid, self.first_uid + SLOTS)
 
     def take(self) -> Slot:
         """The lowest free slot; raises SandboxUnavailable when all are held."""

@@ -56,17 +56,17 @@ class Buffer:
 
 
 class HeadTail:
-    """The first and the last half of `size` bytes of a stream of any length."""
+    """The first and the last half of `size` bytes of a stream of any length; `total` counts it."""
 
     def __init__(self, size: int) -> None:
         self._half = max(1, size // 2)
         self._head = bytearray()
         self._tail = bytearray()
-        self._total = 0
+        self.total = 0
 
     def add(self, data: bytes) -> None:
         """Add bytes; the middle of a long stream is dropped."""
-        self._total += len(data)
+        self.total += len(data)
         room = self._half - len(self._head)
         self._head += data[:room]
         self._tail += data[room:]
@@ -74,6 +74,6 @@ class HeadTail:
 
     def text(self) -> str:
         """What was kept as text, with a line that counts what was dropped."""
-        dropped = self._total - len(self._head) - len(self._tail)
+        dropped = self.total - len(self._head) - len(self._tail)
         middle = f"\n[... {dropped} bytes dropped ...]\n".encode() if dropped else b""
         return (bytes(self._head) + middle + bytes(self._tail)).decode("utf-8", "replace")

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from environments.models import Version
 from environments.states import Review
+from graders import hosts
 from graders.models import Evaluation, Profile, ReferenceModel
 from graders.states import Stage
 from hub.accounts.models import ApiToken, User
@@ -38,9 +39,10 @@ def full(owner) -> list[object]:
     token, _ = create_token(user=owner, name="laptop", actor=owner)
     event = audit.record(actor=owner, action="test.done", target=version)
     profile, job = evaluation.profile, evaluation.jobs.get()
+    host = hosts.record(hostname="one", driver="bubblewrap", pythons=["3.12"], warnings=["no <b>"])
     return [
         *(owner, version, version.environment, evaluation),
-        *(evaluation.model, profile, job, token, event),
+        *(evaluation.model, profile, job, token, event, host),
     ]
 
 
@@ -57,6 +59,16 @@ def test_every_page_renders(boss, full):
         page = browser.get(url_of(found))
         assert page.status_code == 200, meta.label
         assert browser.get(url_of(found, "history")).status_code == 200
+
+
+def test_hosts_are_shown_with_their_warnings_and_only_shown(boss, full):
+    host, browser = full[-1], browser_of(boss)
+    page = browser.get(url_of(host)).content.decode()
+    assert "no &lt;b&gt;" in page
+    assert "bubblewrap" in page
+    assert "3.12" in page
+    assert browser.post(url_of(host), {"driver": "docker"}).status_code == 403
+    assert browser.get("/admin/graders/host/add/").status_code == 403
 
 
 def test_nothing_can_be_deleted(boss, full):

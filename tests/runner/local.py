@@ -7,7 +7,16 @@ import threading
 import time
 from pathlib import Path
 
-from graders.sandbox.base import Ending, EndReason, Limits, Running, Sandbox, SandboxGone, Spec
+from graders.sandbox.base import (
+    Ending,
+    EndReason,
+    Limits,
+    Running,
+    Sandbox,
+    SandboxGone,
+    Shortfall,
+    Spec,
+)
 
 # Outside the virtual environment: as in a sandbox, nothing is installed but what a bundle brings.
 INTERPRETER = str(Path(sys.executable).resolve())
@@ -94,8 +103,8 @@ class Local(Sandbox):
         rest = [one.replace("'/opt'", repr(str(self._opt))) for one in spec.argv[1:]]
         return [INTERPRETER, *rest]
 
-    def warnings(self) -> list[str]:
-        return ["nothing is enforced"]
+    def shortfalls(self) -> list[Shortfall]:
+        return [Shortfall("nothing is enforced", "use another driver")]
 
     def reap(self, max_age: float) -> int:
         return 0

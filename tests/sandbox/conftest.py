@@ -1,6 +1,5 @@
 """Both drivers, really run. Docker tests are skipped only where no daemon has the image."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +9,7 @@ from graders.sandbox import Ending, EndReason, Mount, Sandbox, SandboxUnavailabl
 from graders.sandbox.bubblewrap import Bubblewrap
 from graders.sandbox.docker import Docker
 
-from .support import spec
-
-IMAGE = os.environ.get("PRACTICUM_SANDBOX_IMAGE", "practicum-sandbox:latest")
-DRIVERS = [pytest.param("docker", marks=pytest.mark.docker), "bubblewrap"]
+from .support import DRIVERS, IMAGE, spec
 
 Answer = tuple[str, Ending]
 RunPython = Callable[..., Answer]

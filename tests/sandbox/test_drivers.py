@@ -20,13 +20,13 @@ from graders.sandbox import (
     Spec,
     choose,
     elf,
+    host,
     interpreters,
     rootfs,
 )
-from graders.sandbox.cgroups import Cgroups, Hierarchy, hierarchies
+from graders.sandbox.cgroups import UNLIMITED_SWAP, Cgroups, Hierarchy, hierarchies, sockets_count
 
-from .conftest import IMAGE
-from .support import spec
+from .support import IMAGE, spec
 
 ROOT = Path(__file__).parents[2]
 PYTHON = interpreters.describe(Path(sys.executable))
@@ -167,6 +167,8 @@ def test_version_2_groups_get_their_limits(tmp_path):
     folder = mount / "user.slice/worker/practicum-owner-7"
     assert set(group.folders.values()) == {folder}
     folder.mkdir()
+    # Plain files, unlike the kernel's, do not appear in a new folder by themselves.
+    assert [shortfall.what for shortfall in cgroups.shortfalls()] == [UNLIMITED_SWAP.what]
     for name in ("memory.max", "memory.swap.max", "pids.max", "cpu.max"):
         (folder / name).touch()
     group.limit(Limits(memory_mb=256, cpus=0.5, pids=10))
@@ -188,6 +190,40 @@ def test_version_2_groups_get_their_limits(tmp_path):
 
 def test_without_a_writable_group_everything_is_missing(tmp_path):
     assert Cgroups("owner", []).missing == ["memory", "pids", "cpu"]
+
+
+def test_uncounted_sockets_are_said(tmp_path):
+    old = Hierarchy(tmp_path, tmp_path, frozenset(["memory"]), 1)
+    new = Hierarchy(tmp_path, tmp_path, frozenset(["memory"]), 2)
+    assert sockets_count([new])
+    assert not sockets_count([old])
+    (tmp_path / "memory.kmem.tcp.limit_in_bytes").touch()
+    assert sockets_count([old])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "passwd", "subuid", "said"),
+    [
+        ("core", "root:x:0:0:::", "ann:100000:65536", []),
+        ("|/usr/share/apport/apport %p", "", "", ["hands its memory to a program of the host"]),
+        ("@/run/coredump.socket", "", "", ["hands its memory to a program of the host"]),
+        ("core", "bob:x:200010:1::/home/bob:/bin/sh", "", ["share uids with account 'bob'"]),
+        ("core", "", "ann:165536:65536", ["share uids with subordinate uids of 'ann'"]),
+        ("core", "", "ann:200256:65536\nbob:100000:100000", []),
+        ("core", "broken\n:::", "ann:x:y\n", []),
+    ],
+)
+def test_what_weakens_the_host_is_said(tmp_path, pattern, passwd, subuid, said):
+    (tmp_path / "sys/kernel").mkdir(parents=True)
+    (tmp_path / "sys/kernel/core_pattern").write_text(f"{pattern}\n")
+    (tmp_path / "passwd").write_text(passwd)
+    (tmp_path / "subuid").write_text(subuid)
+    found = host.shortfalls(range(200_000, 200_256), proc=tmp_path, etc=tmp_path)
+    assert len(found) == len(said)
+    assert all(part in shortfall.what for part, shortfall in zip(said, found, strict=True))
+    assert host.shortfalls(range(0), proc=tmp_path, etc=tmp_path) == [
+        shortfall for shortfall in found if "uids" not in shortfall.what
+    ]
 
 
 ORDINARY = """
@@ -213,6 +249,7 @@ try:
 except OSError:
     pass
 print("forks", made)
+print("tree", *(os.access(path, os.W_OK) for path in ("/proc/1/exe", "/usr/bin/python3")))
 os.statvfs("/tmp").f_flag & os.ST_NOEXEC and print("noexec")
 try:
     hog = bytearray(1 << 30)
@@ -262,6 +299,7 @@ def test_an_ordinary_user_gets_a_sandbox_too(readable: Path):
     assert done.returncode == 0, done.stderr
     said = done.stdout
     assert "share this user's uid" in said
+    assert "tree False False" in said
     assert "no writable memory cgroup" in said
     assert "65534 private 0 2" in said
     assert "forks 6" in said

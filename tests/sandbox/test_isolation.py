@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from graders.sandbox import Limits, Mount, Spec
+from graders.sandbox import Limits, Mount, Spec, hidden
 
 from .support import spec
 
@@ -192,3 +192,37 @@ def test_a_closed_mount_source_is_refused_with_what_to_do(sandbox, tmp_path):
     tmp_path.chmod(0o700)
     with pytest.raises(ValueError, match=r"chmod o\+rX"):
         sandbox.start(spec("pass", Mount(tmp_path, "/env")))
+
+
+def test_uevents_of_the_host_are_not_heard(sandbox):
+    code = """
+import socket
+try:
+    heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
+    heard.bind((0, 1))
+    print("listening")
+except OSError as error:
+    print(type(error).__name__)
+"""
+    with sandbox.start(spec(code)) as running:
+        assert running.receive() == b"PermissionError\n"
+
+
+def test_what_proc_and_sys_tell_about_the_host_is_hidden(answer):
+    code = f"""
+import os
+for path in {hidden.FILES!r}:
+    try:
+        print(path, open(path, "rb").read(1))
+    except OSError:
+        pass
+for path in ("/sys", *{hidden.FOLDERS!r}):
+    try:
+        print(path, os.listdir(path))
+    except OSError:
+        pass
+print(set(line.strip().split(":", 2)[2] for line in open("/proc/self/cgroup")))
+"""
+    *said, group = answer(code).splitlines()
+    assert {line.split()[1] for line in said} <= {"b''", "[]"}
+    assert group == "{'/'}"

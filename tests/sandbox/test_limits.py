@@ -127,3 +127,36 @@ except OSError as error:
 def test_resource_limits(answer, name, value):
     code = f"import resource; print(*resource.getrlimit(resource.RLIMIT_{name}))"
     assert answer(code) == f"{value} {value}"
+
+
+def test_what_sockets_hold_is_bounded(answer):
+    code = """
+import socket
+receivers = []
+for _ in range(60):
+    receivers.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    receivers[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+    receivers[-1].bind(("127.0.0.1", 0))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.setblocking(False)
+    for _ in range(1000):
+        try:
+            sender.sendto(b"x" * 60000, receivers[-1].getsockname())
+        except OSError:
+            break
+    sender.close()
+held = [line.split() for line in open("/proc/net/sockstat") if line.startswith("UDP:")]
+print(int(held[0][-1]) * 4096 >> 20)
+"""
+    assert int(answer(code, memory_mb=128)) < 64
+
+
+def test_shared_memory_holds_few_files(answer):
+    code = """
+import errno
+try:
+    for i in range(100000): open(f"/dev/shm/{i}", "w").close()
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+    assert answer(code) == "ENOSPC"

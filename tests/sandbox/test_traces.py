@@ -1,6 +1,5 @@
 """What is left behind: nothing, even after the worst, and uids are never shared."""
 
-import contextlib
 import subprocess
 import sys
 import threading
@@ -9,14 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import docker
 from graders.sandbox import EndReason, SandboxUnavailable
-from graders.sandbox.cgroups import hierarchies
 from graders.sandbox.docker import Docker
 from graders.sandbox.slots import BLOCKS, FIRST_UID, SLOTS, Slots
 
-from .conftest import IMAGE
-from .support import spec
+from .support import IMAGE, containers, mine, spec, traces, uids_in_use
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -33,37 +29,6 @@ assert running.receive() == b"up\\n"
 print("up", flush=True)
 time.sleep(600)
 """
-
-
-def uids_in_use() -> set[int]:
-    """Uids of all processes there are, zombies too."""
-    uids = set()
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            uids.add(path.stat().st_uid)
-    return uids
-
-
-def groups(owner: str) -> list[Path]:
-    return [path for tree in hierarchies() for path in tree.own.glob(f"practicum-{owner}-*")]
-
-
-def containers(owner: str) -> list[str]:
-    try:
-        api = docker.from_env(timeout=10).api
-    except docker.errors.DockerException:
-        return []
-    found = api.containers(all=True, filters={"label": f"hub.state={owner}"})
-    return [container["Id"] for container in found]
-
-
-def mine(sandbox) -> str:
-    return sandbox._slots.owner
-
-
-def traces(owner: str) -> tuple[object, ...]:
-    stages = [line for line in Path("/proc/mounts").read_text().splitlines() if owner in line]
-    return groups(owner), containers(owner), stages
 
 
 def end_every_way(sandbox, run_python):
