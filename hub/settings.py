@@ -43,7 +43,12 @@ def secret_key() -> str:
 def database() -> dict[str, Any]:
     """From `DATABASE_URL` (postgresql://user:password@host:port/name), else the embedded server."""
     pool = {"min_size": 1, "max_size": int(env("DATABASE_POOL", "8")), "timeout": 30}
-    common: dict[str, Any] = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"pool": pool}}
+    common: dict[str, Any] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "OPTIONS": {"pool": pool},
+        # A pool is full of dead connections once the database was restarted.
+        "CONN_HEALTH_CHECKS": True,
+    }
     if not (url := env("DATABASE_URL")):
         return common | {
             "NAME": "practicum",
