@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from graders import sweeping, working
+from graders import cleaning, sweeping, working
 
 
 @shared_task(name="graders.begin")
@@ -27,3 +27,9 @@ def sweep() -> None:
 def reap() -> None:
     """Remove sandboxes that nobody owns."""
     sweeping.reap()
+
+
+@shared_task(name="graders.clean")
+def clean() -> None:
+    """Remove files that nobody owns."""
+    cleaning.clean()

@@ -268,6 +268,7 @@ CELERY_BEAT_SCHEDULE = {
     # What was not started by the next turn is dropped, so that turns do not pile up.
     "sweep": {"task": "graders.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "reap": {"task": "graders.reap", "schedule": 300.0, "options": {"expires": 300}},
+    "clean": {"task": "graders.clean", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # Running environments (docs/architecture.md).

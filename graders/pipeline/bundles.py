@@ -9,6 +9,7 @@ A bundle is named by what went into it, so every worker can make it, and none ch
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -23,6 +24,7 @@ from graders.pipeline import dependencies
 
 BUNDLES = settings.PATHS.work / "bundles"
 WHEELS = settings.PATHS.work / "uv"
+UNFINISHED = ".new-"
 
 
 def lock(version: Version, python: str) -> str:
@@ -49,7 +51,7 @@ def ensure(version: Version, locked: str, python: str) -> Path:
     if final.exists():
         return final
     BUNDLES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=BUNDLES, prefix=".new-") as scratch:
+    with tempfile.TemporaryDirectory(dir=BUNDLES, prefix=UNFINISHED) as scratch:
         made = Path(scratch) / "bundle"
         # Whoever runs inside the sandbox has to be able to read it.
         made.mkdir()
@@ -62,6 +64,11 @@ def ensure(version: Version, locked: str, python: str) -> Path:
             if not final.exists():
                 raise
     return final
+
+
+def unfinished() -> Iterator[Path]:
+    """Bundles that are being made, or were when their worker died."""
+    return BUNDLES.glob(f"{UNFINISHED}*")
 
 
 def import_paths(version: Version) -> tuple[str, ...]:
