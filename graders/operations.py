@@ -21,6 +21,7 @@ def cancel(*, evaluation: Evaluation, actor: User, reason: str) -> None:
     if not changed:
         raise Refused(f"{evaluation} is already {evaluation.stage}", status=409)
     jobs.cancel_all(evaluation)
+    services.make_room()
     services.fail_version(evaluation.version, fault=f"The evaluation was cancelled: {reason}")
     audit.record(
         actor=actor, action="evaluation.cancelled", target=evaluation, data={"reason": reason}

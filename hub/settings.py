@@ -46,7 +46,7 @@ def database() -> dict[str, Any]:
     common: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "OPTIONS": {"pool": pool},
-        # A pool is full of dead connections once the database was restarted.
+        # After a restart of the server the pool is full of connections to the old one.
         "CONN_HEALTH_CHECKS": True,
     }
     if not (url := env("DATABASE_URL")):
@@ -276,6 +276,21 @@ SANDBOX_DRIVER = env("SANDBOX_DRIVER", "auto")
 SANDBOX_IMAGE = env("SANDBOX_IMAGE", "practicum-sandbox:latest")
 SANDBOX_DOCKER_RUNTIME = env("SANDBOX_DOCKER_RUNTIME") or None
 PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL") or None
+
+# The job engine (docs/operations.md), in seconds. A worker that stops beating loses its jobs when
+# the lease ends; one that is told to stop has a grace for what it can finish, and gives back the
+# rest.
+JOB_LEASE_SECONDS = float(env("JOB_LEASE_SECONDS", "60"))
+JOB_HEARTBEAT_SECONDS = float(env("JOB_HEARTBEAT_SECONDS", "15"))
+JOB_GRACE_SECONDS = float(env("JOB_GRACE_SECONDS", "20"))
+
+# What one person may use, unless the administration says otherwise (hub.accounts.quotas).
+QUOTAS = {
+    "uploads_per_hour": int(env("QUOTA_UPLOADS_PER_HOUR", "120")),
+    "storage_mb": int(env("QUOTA_STORAGE_MB", "5120")),
+    "running_evaluations": int(env("QUOTA_RUNNING_EVALUATIONS", "4")),
+}
+QUOTA_TRUSTED_FACTOR = int(env("QUOTA_TRUSTED_FACTOR", "10"))
 
 LOGGING = {
     "version": 1,

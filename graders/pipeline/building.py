@@ -2,7 +2,8 @@
 
 from environments import services as catalogue
 from graders import jobs, services
-from graders.jobs import Claim, Heartbeat
+from graders.beating import Heartbeat
+from graders.jobs import Claim
 from graders.models import Evaluation
 from graders.pipeline import launching
 
