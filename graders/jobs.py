@@ -47,6 +47,8 @@ def claim(*, queue: str, worker: str) -> Claim | None:
     job = scheduling.fairest(queue)
     if job is None:
         return None
+    log = Log(job.log)
+    log.add(f"--- attempt {job.attempt + 1} on {worker}")
     Job.objects.filter(pk=job.pk).update(
         status=JobStatus.RUNNING,
         attempt=F("attempt") + 1,
@@ -56,10 +58,9 @@ def claim(*, queue: str, worker: str) -> Claim | None:
         started=Now(),
         heartbeat=Now(),
         worker=worker,
+        log=log.text(),
     )
     job.refresh_from_db()
-    log = Log(job.log)
-    log.add(f"--- attempt {job.attempt} on {job.worker}")
     return Claim(job, job.token, log)
 
 
