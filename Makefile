@@ -7,11 +7,12 @@ UV := $(VENV)/bin/uv
 # Compiled once here, not at every start. Progress bars on a terminal, no list of packages elsewhere.
 INSTALL := $(UV) pip install --compile-bytecode $(if $(MAKE_TERMERR),,--quiet) --python $(PY) --require-hashes
 T ?=
+FAULTS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev run demo test lint format shell bench-sandbox clean
+.PHONY: help setup setup-dev run demo test faults lint format shell bench-sandbox clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -25,6 +26,9 @@ demo: setup ## Start the hub, evaluate the examples, print the results, stop
 
 test: setup-dev ## Run the tests (T=path for some of them)
 	@$(PY) manage.py with_services -- $(PY) -m pytest -n $(JOBS) $(T)
+
+faults: setup-dev ## Break a real stack while it evaluates 500 times, check that nothing is lost
+	@$(PY) -m tests.faults $(FAULTS)
 
 lint: setup-dev ## Check style, types, layers and migrations
 	$(PY) -m ruff check .

@@ -1,11 +1,10 @@
 """The API's catalogue: searching, reading, uploading, downloading."""
 
-import errno
 from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import Http404, UnreadablePostError
+from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -31,12 +30,11 @@ from environments.serializers import (
     VersionSerializer,
     address,
 )
+from environments.uploads import arriving
 from hub.accounts.models import Scope, User
 from hub.accounts.tokens import has_scope, viewer
-from hub.errors import Problem, Refused
+from hub.errors import Refused
 from hub.rest import MIB, ApiView, KeysetPagination, problems
-
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class UploadThrottle(UserRateThrottle):
@@ -201,12 +199,5 @@ def _place(order: str) -> str:
 
 def _body(request: Request) -> Any:
     """The parsed body; its files lie in the disk's temporary folder by now."""
-    try:
+    with arriving(request._request):
         return request.data
-    except UnreadablePostError:
-        raise
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        problem = Problem("archive", "The hub's disk is full. Nothing was kept; try later.")
-        raise Refused("The archive could not be stored", [problem], 507) from error

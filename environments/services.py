@@ -7,7 +7,7 @@ from celery import current_app
 from django.contrib.postgres.search import SearchVector
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Value
 from kombu.exceptions import OperationalError
 
@@ -49,12 +49,11 @@ def submit(
             "The name does not match",
             [Problem("project.name", f"The archive is of '{described.name}', not of '{name}'.")],
         )
-    _store(archive.sha256, file)
     try:
-        return _add_version(archive, described, filename, owner, actor, changelog)
+        return _add_version(archive, file, described, filename, owner, actor, changelog)
     except IntegrityError:
         # Another request added the same number in between: now it can be compared with.
-        return _add_version(archive, described, filename, owner, actor, changelog)
+        return _add_version(archive, file, described, filename, owner, actor, changelog)
 
 
 def check(file: BinaryIO, filename: str) -> tuple[archives.Archive, manifest.Manifest]:
@@ -73,7 +72,8 @@ def check(file: BinaryIO, filename: str) -> tuple[archives.Archive, manifest.Man
 
 
 def _store(sha256: str, file: BinaryIO) -> None:
-    """Put the bytes under their digest. Left alone, bytes without a version are harmless."""
+    """Put the bytes under their digest. Called in the transaction that makes them a version's."""
+    _hold_bytes(sha256)
     key = Version(sha256=sha256).storage_key
     if default_storage.exists(key):
         return
@@ -89,8 +89,25 @@ def _store(sha256: str, file: BinaryIO) -> None:
 
 
 @transaction.atomic
+def drop_bytes(*, sha256: str) -> bool:
+    """Delete stored bytes unless they are a version's. Returns whether they were deleted."""
+    _hold_bytes(sha256)
+    if Version.objects.filter(sha256=sha256).exists():
+        return False
+    default_storage.delete(Version(sha256=sha256).storage_key)
+    return True
+
+
+def _hold_bytes(sha256: str) -> None:
+    """Until the transaction ends nobody else stores these bytes, and nobody deletes them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(sha256[:15], 16)])
+
+
+@transaction.atomic
 def _add_version(
     archive: archives.Archive,
+    file: BinaryIO,
     described: manifest.Manifest,
     filename: str,
     owner: User,
@@ -109,6 +126,7 @@ def _add_version(
             [Problem("project.version", f"{existing} cannot change. Raise the version number.")],
             409,
         )
+    _store(archive.sha256, file)
     version = Version.objects.create(
         environment=environment,
         uploaded_by=actor,

@@ -1,5 +1,6 @@
 """The catalogue's pages: browse, contribute, a person's environments."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -7,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_safe
@@ -20,6 +21,7 @@ from environments.forms import BrowseForm, UploadForm
 from environments.models import Version
 from environments.queries import published, visible_versions
 from environments.states import Review, Status
+from environments.uploads import arriving
 from hub.accounts.models import User
 from hub.errors import Problem, Refused
 
@@ -145,6 +147,12 @@ def upload(request: HttpRequest) -> HttpResponse:
         refused = Refused("The archive is too large", [Problem("archive", limit)], 413)
         # The body stays unread, and with it the form's token.
         return _upload_page(request, UploadForm(), refused)
+    try:
+        # Of a client that went away nothing is read, nor is its token.
+        with suppress(UnreadablePostError), arriving(request):
+            request.POST  # noqa: B018 - reads the body
+    except Refused as error:
+        return _upload_page(request, UploadForm(), error)
     return _upload(request)
 
 

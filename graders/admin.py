@@ -184,7 +184,7 @@ class HostAdmin(ReadOnlyAdmin):
     list_filter = ["driver"]
     search_fields = ["hostname"]
     fields = ["hostname", "driver_used", "pythons_offered", "all_warnings", "seen"]
-    readonly_fields = fields
+    readonly_fields = [*fields]
 
     @admin.display(description="driver", ordering="driver", empty_value="none works")
     def driver_used(self, host: Host) -> str | None:

@@ -1,9 +1,15 @@
 """Words for a runner that ended before its work was done, and whose fault that is."""
 
+import signal
+
 from graders.errors import EnvironmentFault, GraderError, PlatformFault
 from graders.fields import clean
 from graders.sandbox.base import Ending, EndReason, Limits
 
+# Killed or told to end by a signal that the worker did not send: the machine's own want of memory,
+# a container daemon that stops, an operator. Code can do that to itself too, but who did it cannot
+# be told, and in doubt it is not the environment's fault.
+FROM_OUTSIDE = {128 + signal.SIGKILL, 128 + signal.SIGTERM}
 STDERR_LINES = 20
 STDERR_CHARACTERS = 2000
 
@@ -17,6 +23,8 @@ def explain(ending: Ending, limits: Limits, *, ready: bool, model_share: float) 
     words = _words(ending, limits)
     if ending.reason is EndReason.LOST:
         return PlatformFault(f"The sandbox failed. {_stderr(ending)}".strip())
+    if ending.reason is EndReason.EXITED and ending.exit_code in FROM_OUTSIDE:
+        return PlatformFault(f"The sandbox was killed from outside (exit code {ending.exit_code}).")
     if not ready:
         return PlatformFault(f"The sandbox could not start the runner: {words}")
     if ending.reason is EndReason.TIMEOUT and model_share > 0.5:

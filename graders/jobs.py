@@ -3,33 +3,29 @@
 A worker claims a job for a lease, in the database's time, and gets a fencing token. Every write
 that follows names the token; once another worker has claimed the job, the old token is stale
 and its writes are refused. A job that fails through no fault of the environment is tried again,
-at most `MAX_ATTEMPTS` times.
+at most `MAX_ATTEMPTS` times; then it is dead, and waits with its log for an operator.
 """
 
-import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from celery import current_app
-from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
 
+from graders import scheduling, waking
+from graders.logs import Log
 from graders.models import Evaluation, Job
-from graders.states import ACTIVE_STAGES, QUEUES, JobKind, JobStatus
+from graders.states import ACTIVE_STAGES, QUEUES, JobKind, JobStatus, job_sources
 
-logger = logging.getLogger(__name__)
-
-WORK = "graders.work"
-LEASE = timedelta(seconds=60)
-HEARTBEAT_S = 15.0
 MAX_ATTEMPTS = 3
+# A job that was claimed so often counts its attempts even if each worker gave it back.
+MAX_FREE_CLAIMS = 20
 BACKOFF = timedelta(seconds=5)
-LOG_LIMIT = 64 * 1024
 
 
 class LeaseLost(Exception):
@@ -38,145 +34,149 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to work on a job until the lease runs out."""
+    """The right to work on a job until the lease runs out, and the log of the work."""
 
     job: Job
     token: int
-
-
-def open_jobs() -> QuerySet[Job]:
-    """Jobs that a worker may claim now: queued ones that are due, and those whose lease ran out."""
-    due = Q(status=JobStatus.QUEUED) & (Q(not_before__isnull=True) | Q(not_before__lte=Now()))
-    abandoned = Q(status=JobStatus.RUNNING, lease_until__lt=Now())
-    return Job.objects.filter(due | abandoned, evaluation__stage__in=ACTIVE_STAGES)
+    log: Log
 
 
 @transaction.atomic
-def claim(*, job_id: int, worker: str) -> Claim | None:
-    """Take a job, or None if it is not to be had."""
-    job = open_jobs().select_for_update(of=("self",), skip_locked=True).filter(pk=job_id).first()
+def claim(*, queue: str, worker: str) -> Claim | None:
+    """Take the job of this queue whose turn it is, or None if there is none to be had."""
+    job = scheduling.fairest(queue)
     if job is None:
         return None
+    log = Log(job.log)
+    log.add(f"--- attempt {job.attempt + 1} on {worker}")
     Job.objects.filter(pk=job.pk).update(
         status=JobStatus.RUNNING,
         attempt=F("attempt") + 1,
         token=F("token") + 1,
-        lease_until=Now() + LEASE,
+        lease_until=_lease(),
         not_before=None,
+        started=Now(),
+        heartbeat=Now(),
         worker=worker,
+        log=log.text(),
     )
     job.refresh_from_db()
-    return Claim(job, job.token)
+    return Claim(job, job.token, log)
 
 
 def extend(held: Claim) -> bool:
-    """Prolong the lease. False if it is no longer ours."""
-    return bool(_held(held).update(lease_until=Now() + LEASE))
+    """Prolong the lease and keep the log so far. False if the lease is no longer ours."""
+    return bool(held_row(held).update(lease_until=_lease(), heartbeat=Now(), log=held.log.text()))
+
+
+def held_row(held: Claim) -> QuerySet[Job]:
+    """The claimed row, as long as it is ours."""
+    return Job.objects.filter(pk=held.job.pk, token=held.token, status=JobStatus.RUNNING)
 
 
 @contextmanager
 def guarded(held: Claim) -> Iterator[Job]:
     """A transaction in which the job is surely still ours. Raises LeaseLost otherwise."""
     with transaction.atomic():
-        job = _held(held).select_for_update().select_related(None).first()
+        # The evaluation first, as whoever ends it does: no job is added to one that is over.
+        evaluations = Evaluation.objects.filter(stage__in=ACTIVE_STAGES).only("pk")
+        locked = evaluations.select_for_update(no_key=True).filter(pk=held.job.evaluation_id)
+        job = held_row(held).select_for_update().first() if locked.first() else None
         if job is None:
             raise LeaseLost
+        job.log = held.log.text()
         yield job
 
 
 def finish(job: Job, *, log: str = "") -> None:
-    """Mark a job done. Called inside `guarded`."""
+    """Mark a job done. Called inside `guarded`, as the next four."""
     _close(job, JobStatus.DONE, log)
 
 
 def fail(job: Job, *, log: str) -> None:
-    """Mark a job failed for good. Called inside `guarded`."""
+    """Mark a job failed for good: the environment is at fault."""
     _close(job, JobStatus.FAILED, log)
+
+
+def bury(job: Job, *, log: str) -> None:
+    """Mark a job dead: the platform is at fault, and its attempts are used up."""
+    _close(job, JobStatus.DEAD, log)
 
 
 def retry_later(job: Job, *, log: str) -> bool:
     """Put a job back, a little later each time. False once its attempts are used up."""
     if job.attempt >= MAX_ATTEMPTS:
         return False
-    Job.objects.filter(pk=job.pk).update(
-        status=JobStatus.QUEUED,
-        lease_until=None,
-        not_before=Now() + BACKOFF * 2 ** (job.attempt - 1),
-        woken=None,
-        log=_joined(job, log),
-    )
+    _put_back(job, log, not_before=Now() + BACKOFF * 2 ** (job.attempt - 1))
     return True
 
 
+def give_back(job: Job, *, log: str) -> None:
+    """Put a job back at once, as if this attempt had not been: its worker has to stop."""
+    counted = job.attempt if job.token > MAX_FREE_CLAIMS else job.attempt - 1
+    _put_back(job, log, not_before=None, attempt=counted)
+    wake_after_commit(job)
+
+
 def cancel_all(evaluation: Evaluation) -> None:
-    """Cancel what is not finished; workers notice at their next write or heartbeat."""
-    evaluation.jobs.filter(status__in=[JobStatus.QUEUED, JobStatus.RUNNING]).update(
-        status=JobStatus.CANCELLED, lease_until=None
+    """Cancel what is not finished; workers notice within seconds, or at their next write."""
+    evaluation.jobs.filter(status__in=job_sources(JobStatus.CANCELLED)).update(
+        status=JobStatus.CANCELLED, lease_until=None, finished=Now()
     )
+
+
+def revive(evaluation: Evaluation) -> None:
+    """Put back an evaluation's dead job, and those that its death had cancelled."""
+    for job in evaluation.jobs.filter(status__in=[JobStatus.DEAD, JobStatus.CANCELLED]):
+        Job.objects.filter(pk=job.pk).update(
+            status=JobStatus.QUEUED, attempt=0, finished=None, not_before=None, worker=""
+        )
+        wake_after_commit(job)
 
 
 def add(evaluation: Evaluation, kind: JobKind, shard: int = 0) -> Job:
     """Add a job, once, and wake a worker when the transaction commits."""
-    job, created = Job.objects.get_or_create(evaluation=evaluation, kind=kind, shard=shard)
+    job, created = Job.objects.get_or_create(
+        evaluation=evaluation,
+        kind=kind,
+        shard=shard,
+        defaults={"owner_id": evaluation.version.environment.owner_id},
+    )
     if created:
-        transaction.on_commit(lambda: wake(job))
+        wake_after_commit(job)
     return job
 
 
-def wake(job: Job) -> None:
-    """Send a job's message. If the broker does not answer, the sweeper sends it again."""
-    Job.objects.filter(pk=job.pk).update(woken=Now())
-    try:
-        current_app.send_task(WORK, [job.pk], queue=QUEUES[JobKind(job.kind)], retry=False)
-    except OperationalError:
-        logger.warning("The broker does not answer; the sweeper will send %s again.", job)
+def wake_after_commit(job: Job) -> None:
+    """Send a message for a job once it is there to be claimed."""
+    queue = QUEUES[JobKind(job.kind)]
+    transaction.on_commit(lambda: waking.wake(queue))
 
 
-class Heartbeat:
-    """Extends a lease from a thread of its own while the job is worked on.
-
-    `lost` is set once the lease is not ours any more; long steps look at it.
-    """
-
-    def __init__(self, held: Claim) -> None:
-        self._held = held
-        self._stop = threading.Event()
-        self.lost = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
-
-    def __enter__(self) -> "Heartbeat":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise LeaseLost once the lease is not ours any more."""
-        if self.lost.is_set():
-            raise LeaseLost
-
-    def _beat(self) -> None:
-        try:
-            while not self._stop.wait(HEARTBEAT_S):
-                if not extend(self._held):
-                    self.lost.set()
-                    return
-        finally:
-            connection.close()
+def top_up(queue: str, most: int = 1) -> None:
+    """See to it that a message waits for each job that could be claimed, for up to `most`."""
+    waiting = waking.waiting(queue)
+    if waiting is not None and waiting < most:
+        waking.wake(queue, scheduling.count(queue, most) - waiting)
 
 
-def _held(held: Claim) -> QuerySet[Job]:
-    return Job.objects.filter(pk=held.job.pk, token=held.token, status=JobStatus.RUNNING)
+def _lease() -> CombinedExpression:
+    return Now() + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+
+
+def _put_back(job: Job, log: str, **changed: object) -> None:
+    Job.objects.filter(pk=job.pk).update(
+        status=JobStatus.QUEUED, lease_until=None, log=_joined(job, log), **changed
+    )
 
 
 def _close(job: Job, status: JobStatus, log: str) -> None:
-    Job.objects.filter(pk=job.pk).update(status=status, lease_until=None, log=_joined(job, log))
+    Job.objects.filter(pk=job.pk).update(
+        status=status, lease_until=None, finished=Now(), log=_joined(job, log)
+    )
 
 
-def _joined(job: Job, log: str) -> str:
-    """The job's log with this attempt's added, its oldest part dropped beyond the limit."""
-    if not log:
-        return job.log
-    return f"{job.log}--- attempt {job.attempt} on {job.worker}\n{log.rstrip()}\n"[-LOG_LIMIT:]
+def _joined(job: Job, line: str) -> str:
+    log = Log(job.log)
+    log.add(line)
+    return log.text()

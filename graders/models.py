@@ -1,5 +1,6 @@
 """What measures, what is measured, and what came out."""
 
+from django.conf import settings as site
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -7,7 +8,7 @@ from django.urls import reverse
 from pgvector.django import VectorField
 
 from environments.models import Version, choices
-from graders.states import ACTIVE_STAGES, JobKind, JobStatus, Stage
+from graders.states import ACTIVE_STAGES, OPEN_STATUSES, JobKind, JobStatus, Stage
 
 # Of MiniLM-L6-v2; the model itself (graders.embed) is slow to import and not needed here.
 EMBEDDING_DIMENSIONS = 384
@@ -141,19 +142,24 @@ class Evaluation(models.Model):
 class Job(models.Model):
     """One step of an evaluation. This row is the truth; a message only wakes a worker.
 
-    `token` fences: it grows with every claim, and only the holder of the newest may write.
+    `token` fences: it grows with every claim, and only the holder of the newest may write. It is 0
+    until the first one.
     """
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="jobs")
+    # The environment's owner, by whom workers are shared out (scheduling.py).
+    owner = models.ForeignKey(site.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     kind = models.CharField(max_length=16, choices=choices(JobKind))
     shard = models.PositiveIntegerField(default=0)
     status = models.CharField(max_length=16, choices=choices(JobStatus), default=JobStatus.QUEUED)
     created = models.DateTimeField(auto_now_add=True)
     not_before = models.DateTimeField(null=True, blank=True)
-    woken = models.DateTimeField(null=True, blank=True, help_text="When a message was last sent.")
     attempt = models.PositiveIntegerField(default=0)
     token = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
+    started = models.DateTimeField(null=True, blank=True, help_text="Of the latest attempt.")
+    heartbeat = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=200, blank=True)
     log = models.TextField(blank=True)
 
@@ -165,11 +171,16 @@ class Job(models.Model):
                 condition=Q(status=JobStatus.RUNNING) ^ Q(lease_until__isnull=True),
                 name="job_leased_while_running",
             ),
+            models.CheckConstraint(
+                condition=Q(status__in=[status.value for status in OPEN_STATUSES])
+                ^ Q(finished__isnull=False),
+                name="job_finished_when_over",
+            ),
         ]
         indexes = [
             models.Index(
-                fields=["status", "lease_until"],
-                condition=Q(status__in=[JobStatus.QUEUED, JobStatus.RUNNING]),
+                fields=["kind", "owner", "evaluation", "id"],
+                condition=Q(status__in=[status.value for status in OPEN_STATUSES]),
                 name="job_open",
             )
         ]

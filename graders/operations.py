@@ -12,8 +12,9 @@ from hub.errors import Refused
 
 
 @transaction.atomic
-def cancel(*, evaluation: Evaluation, actor: User, reason: str) -> None:
-    """Stop an evaluation; its workers notice at their next write. Raises Refused if it is over."""
+def cancel(*, evaluation: Evaluation, actor: User, reason: str = "") -> None:
+    """Stop an evaluation, within seconds. What it did stays to be read, and the version can be
+    evaluated again. Raises Refused if it is over."""
     changed = Evaluation.objects.filter(
         pk=evaluation.pk, stage__in=stage_sources(Stage.CANCELLED)
     ).update(stage=Stage.CANCELLED, finished=Now())
@@ -21,7 +22,9 @@ def cancel(*, evaluation: Evaluation, actor: User, reason: str) -> None:
     if not changed:
         raise Refused(f"{evaluation} is already {evaluation.stage}", status=409)
     jobs.cancel_all(evaluation)
-    services.fail_version(evaluation.version, fault=f"The evaluation was cancelled: {reason}")
+    services.make_room()
+    words = f"The evaluation was cancelled by {actor}"
+    services.fail_version(evaluation.version, fault=f"{words}: {reason}" if reason else f"{words}.")
     audit.record(
         actor=actor, action="evaluation.cancelled", target=evaluation, data={"reason": reason}
     )

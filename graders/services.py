@@ -10,6 +10,7 @@ from graders import jobs
 from graders.models import Evaluation, Job, Profile, ReferenceModel
 from graders.states import (
     ACTIVE_STAGES,
+    QUEUES,
     STAGE_OF_JOB,
     JobKind,
     JobStatus,
@@ -106,14 +107,17 @@ def _settings(version: Version, model: ReferenceModel, profile: Profile) -> dict
 
 
 def enter(job: Job) -> None:
-    """Move the evaluation to the stage of a job that starts. Harmless if it is there already."""
+    """Move the evaluation to the stage of a job that starts. Harmless if it is there already.
+
+    Called inside `jobs.guarded`, as the others here that take a job.
+    """
     evaluation = job.evaluation
     _move(evaluation, STAGE_OF_JOB[JobKind(job.kind)])
     Evaluation.objects.filter(pk=evaluation.pk, started__isnull=True).update(started=Now())
 
 
 def built(job: Job) -> None:
-    """The bundle is there: look inside next. Called inside `jobs.guarded`, as the others here."""
+    """The bundle is there: look inside next."""
     jobs.add(job.evaluation, JobKind.INSPECT)
 
 
@@ -144,6 +148,7 @@ def complete(
     catalogue.advance(version=version, status=Status.EVALUATED)
     catalogue.publish(version=version, measured=evaluation.finished, **headline)
     audit.record(actor=None, action="evaluation.done", target=evaluation)
+    make_room()
     if version.review == Review.PENDING and version.environment.owner.is_trusted:
         catalogue.decide(version=version, review=Review.APPROVED, actor=None)
 
@@ -158,10 +163,16 @@ def fail(evaluation: Evaluation, *, fault: str) -> None:
         return
     evaluation.refresh_from_db()
     jobs.cancel_all(evaluation)
+    make_room()
     fail_version(evaluation.version, fault=fault)
     audit.record(
         actor=None, action="evaluation.failed", target=evaluation, data={"fault": fault[:500]}
     )
+
+
+def make_room() -> None:
+    """An evaluation is over: wake a worker for one that its owner has waiting, if there is one."""
+    transaction.on_commit(lambda: jobs.top_up(QUEUES[JobKind.BUILD]))
 
 
 def fail_version(version: Version, *, fault: str) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from graders import endings, protocol
 from graders.errors import (
@@ -32,7 +32,18 @@ logger = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
-__all__ = ["Hello", "Launch", "Preview", "Request", "RolloutResult", "Session"]
+
+class Watch(Protocol):
+    """Who has the session run: may end it, and is told what the runner says."""
+
+    def check(self) -> None:
+        """Called at least once a second; what it raises ends the session."""
+
+    def say(self, text: str) -> None:
+        """Take a line for the log; any thread may call it."""
+
+
+__all__ = ["Hello", "Launch", "Preview", "Request", "RolloutResult", "Session", "Watch"]
 
 START_S = 60.0  # until the runner runs, before it touches contributed code
 
@@ -95,13 +106,20 @@ class Session:
     """A context manager around one runner.
 
     Raises EnvironmentFault for whatever the environment did, PlatformFault for what it did not do:
-    a sandbox that fails, a time limit spent on waiting for the model.
+    a sandbox that fails, a time limit spent on waiting for the model; and whatever `watch` raises.
     """
 
-    def __init__(self, sandbox: Sandbox, launch: Launch, chat: Chat | None = None) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        launch: Launch,
+        chat: Chat | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         self._sandbox = sandbox
         self._launch = launch
         self._chat = chat
+        self._watch = watch
         self._ids = 0
         self._rids: set[int] = set()
         self._flights: dict[int, Flight] = {}
@@ -297,16 +315,23 @@ class Session:
 
     def _next(self) -> object | None:
         """The next message, or None if there was none for a while."""
+        if self._watch is not None:
+            self._watch.check()
         event = self._link.next()
         match event:
             case protocol.Log():
-                logger.info("%s: %s: %r", self._launch.job, event.level, event.text)
+                self._note(event)
                 return None
             case protocol.Fault():
                 raise EnvironmentFault(event.text)
             case Ending():
                 raise self._death(event)
         return event
+
+    def _note(self, log: protocol.Log) -> None:
+        logger.info("%s: %s: %r", self._launch.job, log.level, log.text)
+        if self._watch is not None:
+            self._watch.say(f"{log.level}: {log.text}")
 
     def _death(self, ending: Ending) -> GraderError:
         spent = [self._spent, *(flight.seconds() for flight in self._flights.values())]

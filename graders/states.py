@@ -32,7 +32,8 @@ STAGE_TRANSITIONS: Final[dict[Stage, frozenset[Stage]]] = {
     Stage.RUNNING: frozenset({Stage.SUMMARISING, Stage.FAILED, Stage.CANCELLED}),
     Stage.SUMMARISING: frozenset({Stage.DONE, Stage.FAILED, Stage.CANCELLED}),
     Stage.DONE: frozenset(),
-    Stage.FAILED: frozenset(),
+    # An operator may put a dead job back, and its evaluation goes on where it stopped.
+    Stage.FAILED: frozenset({Stage.BUILDING, Stage.INSPECTING, Stage.RUNNING, Stage.SUMMARISING}),
     Stage.CANCELLED: frozenset(),
 }
 
@@ -52,8 +53,12 @@ class JobStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
-    FAILED = "failed"
+    FAILED = "failed"  # by the environment's fault
+    DEAD = "dead"  # by the platform's: its attempts are used up
     CANCELLED = "cancelled"
+
+
+OPEN_STATUSES: Final = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 JOB_TRANSITIONS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
@@ -64,12 +69,15 @@ JOB_TRANSITIONS: Final[dict[JobStatus, frozenset[JobStatus]]] = {
             JobStatus.QUEUED,
             JobStatus.DONE,
             JobStatus.FAILED,
+            JobStatus.DEAD,
             JobStatus.CANCELLED,
         }
     ),
     JobStatus.DONE: frozenset(),
     JobStatus.FAILED: frozenset(),
-    JobStatus.CANCELLED: frozenset(),
+    # Put back by an operator, and with it what its death had cancelled.
+    JobStatus.DEAD: frozenset({JobStatus.QUEUED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
 }
 
 # The queue each kind of job is sent to.
@@ -78,6 +86,12 @@ QUEUES: Final[dict[JobKind, str]] = {
     JobKind.INSPECT: "build",
     JobKind.ROLLOUTS: "rollouts",
     JobKind.SUMMARISE: "stats",
+}
+
+# The kinds of jobs that each queue's workers take.
+KINDS: Final[dict[str, tuple[JobKind, ...]]] = {
+    queue: tuple(kind for kind in JobKind if QUEUES[kind] == queue)
+    for queue in dict.fromkeys(QUEUES.values())
 }
 
 # The stage an evaluation enters when a job of this kind starts.
@@ -92,3 +106,8 @@ STAGE_OF_JOB: Final[dict[JobKind, Stage]] = {
 def stage_sources(target: Stage) -> list[Stage]:
     """The stages from which an evaluation may enter `target`."""
     return [source for source, targets in STAGE_TRANSITIONS.items() if target in targets]
+
+
+def job_sources(target: JobStatus) -> list[JobStatus]:
+    """The states from which a job may become `target`."""
+    return [source for source, targets in JOB_TRANSITIONS.items() if target in targets]

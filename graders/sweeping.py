@@ -5,7 +5,6 @@ import socket
 from datetime import timedelta
 
 from django.db import connection
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from environments.models import Version
@@ -14,36 +13,49 @@ from graders import hosts, jobs, services
 from graders.errors import PlatformFault
 from graders.pipeline import launching
 from graders.sandbox import Offer
+from graders.states import KINDS
+from hub.errors import Refused
 
 logger = logging.getLogger(__name__)
 
-# A message sent this recently is presumably still on its way, or waits for a busy worker.
+# A version's own message is presumably still on its way, or waits for a busy worker.
 PATIENCE = timedelta(seconds=60)
-
-
+# Versions begun in one turn, and messages that are made to wait in each queue: at least as many as
+# workers could become free before the next turn.
+MOST_VERSIONS = 100
+MOST_MESSAGES = 32
 # No job runs longer: what is older than this belongs to nobody.
 ORPHAN_S = 4 * 3600.0
+RUNNABLE = (Review.PENDING, Review.APPROVED)
 
 
 def begin(version_id: int) -> None:
-    """Start the first evaluation of a version, once."""
+    """Start the first evaluation of a version, once. Raises Refused if there is no model for it."""
     version = Version.objects.filter(
-        pk=version_id, status=Status.UPLOADED, evaluations__isnull=True
+        pk=version_id, status=Status.UPLOADED, evaluations__isnull=True, review__in=RUNNABLE
     ).first()
-    if version is not None and version.review in (Review.PENDING, Review.APPROVED):
+    if version is not None:
         services.start(version=version, actor=None)
 
 
 def sweep() -> None:
     """Begin versions that nobody began; wake workers for jobs that nobody holds."""
+    # First what cannot fail for reasons that lie in a single version.
+    for queue in KINDS:
+        jobs.top_up(queue, MOST_MESSAGES)
     forgotten = Version.objects.filter(
-        status=Status.UPLOADED, evaluations__isnull=True, created__lt=Now() - PATIENCE
-    )
-    for version_id in forgotten.values_list("pk", flat=True):
-        begin(version_id)
-    silent = Q(woken__isnull=True) | Q(woken__lt=Now() - PATIENCE)
-    for job in jobs.open_jobs().filter(silent):
-        jobs.wake(job)
+        status=Status.UPLOADED,
+        evaluations__isnull=True,
+        review__in=RUNNABLE,
+        created__lt=Now() - PATIENCE,
+    ).order_by("pk")
+    for version_id in forgotten.values_list("pk", flat=True)[:MOST_VERSIONS]:
+        try:
+            begin(version_id)
+        except Refused as refused:
+            # It would be the same for the next.
+            logger.warning("Version %s waits: %s", version_id, refused)
+            return
 
 
 def arrive() -> None:

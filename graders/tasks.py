@@ -1,9 +1,17 @@
 """What Celery calls. Each takes an id and delegates."""
 
-from celery import shared_task
-from celery.signals import worker_ready
+import os
 
-from graders import sweeping, working
+from celery import shared_task
+from celery.signals import worker_ready, worker_shutting_down
+
+from graders import cleaning, draining, sweeping, working
+
+
+@worker_shutting_down.connect
+def drain(**_: object) -> None:
+    """The worker was told to stop; its processes see it."""
+    draining.begin()
 
 
 @shared_task(name="graders.begin")
@@ -13,9 +21,10 @@ def begin(version_id: int) -> None:
 
 
 @shared_task(name="graders.work", bind=True)
-def work(self: object, job_id: int) -> None:
-    """A job is waiting: claim it and carry it out."""
-    working.work(job_id, worker=self.request.hostname or "worker")  # type: ignore[attr-defined]
+def work(self: object, queue: str) -> None:
+    """There is work in a queue: take the job whose turn it is, and carry it out."""
+    host = self.request.hostname or "worker"  # type: ignore[attr-defined]
+    working.work(queue, worker=f"{host}:{os.getpid()}")
 
 
 @shared_task(name="graders.sweep")
@@ -34,3 +43,9 @@ def arrive(**_: object) -> None:
 def reap() -> None:
     """Remove sandboxes that nobody owns."""
     sweeping.reap()
+
+
+@shared_task(name="graders.clean")
+def clean() -> None:
+    """Remove files that nobody owns."""
+    cleaning.clean()

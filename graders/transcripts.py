@@ -22,13 +22,18 @@ class Place:
     length: int
 
 
+def folder(evaluation_id: int) -> str:
+    """Where the transcripts of an evaluation lie."""
+    return f"transcripts/{evaluation_id}"
+
+
 def write(evaluation_id: int, transcripts: Sequence[list[dict[str, Any]]]) -> list[Place]:
     """Store a batch of transcripts as one object. Returns their places, in order."""
     compressor = zstandard.ZstdCompressor(level=9, write_content_size=True)
     frames = [compressor.compress(json.dumps(one).encode()) for one in transcripts]
     # A fresh key each time: two workers that hold the same job one after the other never collide.
     key = default_storage.save(
-        f"transcripts/{evaluation_id}/{uuid4().hex}.zst", ContentFile(b"".join(frames))
+        f"{folder(evaluation_id)}/{uuid4().hex}.zst", ContentFile(b"".join(frames))
     )
     places, offset = [], 0
     for frame in frames:

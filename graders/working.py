@@ -1,12 +1,18 @@
 """One worker, one job: claim it, carry it out, and say truthfully how it ended."""
 
 import logging
+import time
 import traceback
 from collections.abc import Callable
 
-from graders import jobs, services
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from graders import draining, jobs, services
+from graders.beating import Drained, Heartbeat
 from graders.errors import EnvironmentFault, PlatformFault
-from graders.jobs import Claim, Heartbeat, LeaseLost
+from graders.jobs import Claim, LeaseLost
+from graders.models import Job
 from graders.pipeline import building, inspecting, rolling, summarising
 from graders.states import JobKind
 
@@ -20,46 +26,87 @@ STEPS: dict[JobKind, Callable[[Claim, Heartbeat], None]] = {
 }
 
 
-def work(job_id: int, *, worker: str) -> None:
-    """Carry out a job if it is to be had; whoever is not the first does nothing."""
-    held = jobs.claim(job_id=job_id, worker=worker)
+def work(queue: str, *, worker: str) -> bool:
+    """Carry out the job of a queue whose turn it is. False if there was none to be had."""
+    if draining.is_on():
+        return False
+    held = jobs.claim(queue=queue, worker=worker)
     if held is None:
-        return
-    services.enter(held.job)
+        return False
     try:
-        if held.job.attempt > jobs.MAX_ATTEMPTS:
-            raise PlatformFault(f"Its workers died {jobs.MAX_ATTEMPTS} times.")
+        _carry_out(held)
+    except LeaseLost:
+        logger.warning("%s was taken over or cancelled", held.job)
+    # Messages that a broker forgot are not missed as long as somebody works.
+    jobs.top_up(queue)
+    return True
+
+
+def _carry_out(held: Claim) -> None:
+    try:
+        _enter(held)
         with Heartbeat(held) as heartbeat:
             STEPS[JobKind(held.job.kind)](held, heartbeat)
     except LeaseLost:
-        logger.warning("%s was taken over or cancelled", held.job)
+        raise
     except EnvironmentFault as error:
-        _give_up(held, str(error), log=str(error))
+        _give_up(held, str(error))
     except PlatformFault as error:
         _try_again(held, str(error), log=str(error))
+    except Drained:
+        _give_back(held, "given back: the worker was told to stop")
     except Exception as error:
-        logger.exception("%s failed", held.job)
-        summary = (
-            f"The platform failed ({type(error).__name__}); it is not the environment's fault."
-        )
-        _try_again(held, summary, log=traceback.format_exc())
+        _blame_us(held, error)
+    except BaseException:
+        # A signal to this very process.
+        _give_back(held, "given back: the worker's process was told to end")
+        raise
+
+
+def _enter(held: Claim) -> None:
+    if held.job.attempt > jobs.MAX_ATTEMPTS:
+        raise PlatformFault(f"Its workers died {jobs.MAX_ATTEMPTS} times.")
+    with jobs.guarded(held) as job:
+        services.enter(job)
+
+
+def _blame_us(held: Claim, error: Exception) -> None:
+    logger.exception("%s failed", held.job)
+    if isinstance(error, DatabaseError | InterfaceError) and not connection.is_usable():
+        _give_back(held, "given back: the database went away")
+        return
+    summary = f"The platform failed ({type(error).__name__}); it is not the environment's fault."
+    _try_again(held, summary, log=traceback.format_exc())
 
 
 def _try_again(held: Claim, fault: str, *, log: str) -> None:
-    try:
-        with jobs.guarded(held) as job:
-            if jobs.retry_later(job, log=log):
-                return
-            jobs.fail(job, log=log)
-            services.fail(held.job.evaluation, fault=f"{fault} Tried {job.attempt} times.")
-    except LeaseLost:
-        logger.warning("%s was taken over or cancelled", held.job)
+    with jobs.guarded(held) as job:
+        if not jobs.retry_later(job, log=log):
+            jobs.bury(job, log=log)
+            services.fail(job.evaluation, fault=f"{fault} Tried {_times(job)}.")
 
 
-def _give_up(held: Claim, fault: str, *, log: str) -> None:
-    try:
-        with jobs.guarded(held) as job:
-            jobs.fail(job, log=log)
-            services.fail(held.job.evaluation, fault=fault)
-    except LeaseLost:
-        logger.warning("%s was taken over or cancelled", held.job)
+def _times(job: Job) -> str:
+    return f"{min(job.attempt, jobs.MAX_ATTEMPTS)} times"
+
+
+def _give_up(held: Claim, fault: str) -> None:
+    with jobs.guarded(held) as job:
+        jobs.fail(job, log=fault)
+        services.fail(job.evaluation, fault=fault)
+
+
+def _give_back(held: Claim, why: str) -> None:
+    """Put the job back, waiting for the database as long as the lease lasts."""
+    until = time.monotonic() + settings.JOB_LEASE_SECONDS
+    # Whatever came in between, the connection may be in the middle of anything.
+    connection.close()
+    while True:
+        try:
+            with jobs.guarded(held) as job:
+                return jobs.give_back(job, log=why)
+        except (DatabaseError, InterfaceError):
+            connection.close()
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)

@@ -44,7 +44,15 @@ def secret_key() -> str:
 def database() -> dict[str, Any]:
     """From `DATABASE_URL` (postgresql://user:password@host:port/name), else the embedded server."""
     pool = {"min_size": 1, "max_size": int(env("DATABASE_POOL", "8")), "timeout": 30}
-    common: dict[str, Any] = {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"pool": pool}}
+    # A process that stands still inside a transaction would keep its locks for as long.
+    idle = int(float(env("DATABASE_IDLE_SECONDS", "60")) * 1000)
+    options = {"pool": pool, "options": f"-c idle_in_transaction_session_timeout={idle}"}
+    common: dict[str, Any] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "OPTIONS": options,
+        # After a restart of the server the pool is full of connections to the old one.
+        "CONN_HEALTH_CHECKS": True,
+    }
     if not (url := env("DATABASE_URL")):
         return common | {
             "NAME": "practicum",
@@ -298,6 +306,7 @@ CELERY_BEAT_SCHEDULE = {
     # What was not started by the next turn is dropped, so that turns do not pile up.
     "sweep": {"task": "graders.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "reap": {"task": "graders.reap", "schedule": 300.0, "options": {"expires": 300}},
+    "clean": {"task": "graders.clean", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # Running environments (docs/architecture.md).
@@ -315,6 +324,21 @@ BUILD_LIMITS = {
     if (value := env(f"BUILD_{name.upper()}"))
 }
 STORE_MB = int(env("STORE_MB", "20480"))
+
+# The job engine (docs/operations.md), in seconds. A worker that stops beating loses its jobs when
+# the lease ends; one that is told to stop has a grace for what it can finish, and gives back the
+# rest.
+JOB_LEASE_SECONDS = float(env("JOB_LEASE_SECONDS", "60"))
+JOB_HEARTBEAT_SECONDS = float(env("JOB_HEARTBEAT_SECONDS", "15"))
+JOB_GRACE_SECONDS = float(env("JOB_GRACE_SECONDS", "20"))
+
+# What one person may use, unless the administration says otherwise (hub.accounts.quotas).
+QUOTAS = {
+    "uploads_per_hour": int(env("QUOTA_UPLOADS_PER_HOUR", "120")),
+    "storage_mb": int(env("QUOTA_STORAGE_MB", "5120")),
+    "running_evaluations": int(env("QUOTA_RUNNING_EVALUATIONS", "4")),
+}
+QUOTA_TRUSTED_FACTOR = int(env("QUOTA_TRUSTED_FACTOR", "10"))
 
 LOGGING = {
     "version": 1,

@@ -28,9 +28,17 @@ def _chromium_missing() -> str | None:
     return None if shutil.which(CHROMIUM) else f"no Chromium at {CHROMIUM}"
 
 
+def _root_missing() -> str | None:
+    return None if os.geteuid() == 0 else "no right to mount disks: run the tests as root"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here, unless the machine promises that everything can."""
-    missing = {"docker": _docker_missing(), "chromium": _chromium_missing()}
+    missing = {
+        "docker": _docker_missing(),
+        "chromium": _chromium_missing(),
+        "root": _root_missing(),
+    }
     for item in items:
         for mark, reason in missing.items():
             if reason and item.get_closest_marker(mark):

@@ -3,9 +3,10 @@
 from environments import services as catalogue
 from environments.models import Version
 from graders import jobs, services
+from graders.beating import Heartbeat
 from graders.bundling import lock as locks
 from graders.bundling.lock import BadLock
-from graders.jobs import Claim, Heartbeat
+from graders.jobs import Claim
 from graders.models import Evaluation
 from graders.pipeline import bundles, launching
 from graders.sandbox import Sandbox

@@ -5,9 +5,10 @@ import math
 
 from environments import services as catalogue
 from graders import jobs, services
+from graders.beating import Heartbeat
 from graders.embed import Embedder
 from graders.errors import EnvironmentFault
-from graders.jobs import Claim, Heartbeat
+from graders.jobs import Claim
 from graders.metrics import diversity
 from graders.models import Evaluation, Task
 from graders.pipeline import launching, sampling
@@ -17,20 +18,22 @@ SECONDS = 300.0
 PROMPT_LIMIT = 20_000
 
 
-def run(held: Claim, _: Heartbeat) -> None:
+def run(held: Claim, heartbeat: Heartbeat) -> None:
     """Carry out an inspect job."""
     evaluation = held.job.evaluation
     name = f"inspect-{held.job.pk}-{held.token}"
     with launching.prepared(evaluation) as prepared:
         terms = launching.launch(evaluation, prepared, job=name, seconds=SECONDS)
-        with Session(prepared.sandbox, terms) as session:
+        with Session(prepared.sandbox, terms, watch=heartbeat) as session:
             hello = session.hello
+            heartbeat.say(_about(hello))
             previews = session.peek(_wanted(evaluation, hello))
+    heartbeat.say(f"{len(previews)} prompts read")
     tasks = _tasks(evaluation, previews)
     with jobs.guarded(held) as job:
         _write(evaluation, hello, tasks)
         services.inspected(job, shards=_shards(evaluation, tasks))
-        jobs.finish(job, log=_log(hello, previews))
+        jobs.finish(job, log=_errors(previews))
 
 
 @functools.cache
@@ -96,8 +99,11 @@ def _write(evaluation: Evaluation, hello: Hello, tasks: list[Task]) -> None:
     catalogue.keep_format(version=evaluation.version, name=hello.format)
 
 
-def _log(hello: Hello, previews: list[Preview]) -> str:
+def _about(hello: Hello) -> str:
     count = "endless" if hello.tasks is None else f"{hello.tasks}"
-    lines = [f"format: {hello.format}, tasks: {count}, loaded in {hello.load_s:.2f} s"]
-    lines += [f"task {p.task}: {p.error}" for p in previews if p.error is not None]
+    return f"format: {hello.format}, tasks: {count}, loaded in {hello.load_s:.2f} s"
+
+
+def _errors(previews: list[Preview]) -> str:
+    lines = [f"task {p.task}: {p.error}" for p in previews if p.error is not None]
     return "\n".join(lines[:50])

@@ -7,8 +7,9 @@ done, and whoever takes the job over goes on from there.
 import time
 
 from graders import jobs, services, transcripts
+from graders.beating import Heartbeat
 from graders.errors import ModelUnavailable
-from graders.jobs import Claim, Heartbeat, LeaseLost
+from graders.jobs import Claim
 from graders.models import Evaluation, Rollout, Task
 from graders.pipeline import launching, sampling
 from graders.policy import Endpoint, Policy, Sampler
@@ -24,17 +25,19 @@ def run(held: Claim, heartbeat: Heartbeat) -> None:
     evaluation = held.job.evaluation
     tasks = {task.index: task for task in _shard(evaluation, held.job.shard)}
     requests = _missing(evaluation, tasks)
+    heartbeat.say(f"{len(requests)} rollouts of {len(tasks)} tasks to do")
     writer = _Writer(held, heartbeat, tasks, evaluation.version.pass_threshold)
     if requests:
-        _roll_out(held, evaluation, requests, writer)
+        _roll_out(held, heartbeat, requests, writer)
     with jobs.guarded(held) as job:
-        jobs.finish(job, log=f"{len(requests)} rollouts")
+        jobs.finish(job)
         services.rolled_out(job)
 
 
 def _roll_out(
-    held: Claim, evaluation: Evaluation, requests: list[Request], writer: "_Writer"
+    held: Claim, heartbeat: Heartbeat, requests: list[Request], writer: "_Writer"
 ) -> None:
+    evaluation = held.job.evaluation
     with launching.prepared(evaluation) as prepared, policy(evaluation) as chat:
         terms = launching.launch(
             evaluation,
@@ -42,7 +45,7 @@ def _roll_out(
             job=f"rollouts-{held.job.pk}-{held.token}",
             seconds=evaluation.profile.shard_seconds,
         )
-        with Session(prepared.sandbox, terms, chat.chat) as session:
+        with Session(prepared.sandbox, terms, chat.chat, heartbeat) as session:
             try:
                 session.run(requests, writer.take)
             finally:
@@ -106,12 +109,11 @@ class _Writer:
         self._threshold = threshold
         self._batch: list[RolloutResult] = []
         self._since = time.monotonic()
+        self._written = 0
         self.unanswered: list[str] = []
 
     def take(self, result: RolloutResult) -> None:
-        """Keep one result. Raises LeaseLost once there is no use in going on."""
-        if self._heartbeat.lost.is_set():
-            raise LeaseLost
+        """Keep one result."""
         if result.error_kind == "model":
             self.unanswered.append(result.error_text)
             return
@@ -129,6 +131,8 @@ class _Writer:
             Rollout.objects.bulk_create(
                 self._row(result, place) for result, place in zip(batch, places, strict=True)
             )
+        self._written += len(batch)
+        self._heartbeat.say(f"{self._written} done")
 
     def _row(self, result: RolloutResult, place: transcripts.Place) -> Rollout:
         passed = None if result.reward is None else result.reward >= self._threshold

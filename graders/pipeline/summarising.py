@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from graders import jobs, services
+from graders.beating import Heartbeat
 from graders.errors import EnvironmentFault
-from graders.jobs import Claim, Heartbeat
+from graders.jobs import Claim
 from graders.metrics import diversity, report
 from graders.metrics.difficulty import TaskRewards
 from graders.models import Evaluation, Rollout, Task

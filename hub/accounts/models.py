@@ -56,6 +56,22 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]
         return self.is_active and self.moderates_now and self.has_perm("accounts.moderate")
 
 
+class Quota(models.Model):
+    """What one person may use, where it is not the usual (quotas.py). Empty means the usual."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="quota")
+    uploads_per_hour = models.PositiveIntegerField(null=True, blank=True)
+    storage_mb = models.PositiveIntegerField(
+        "storage (MiB)", null=True, blank=True, help_text="Of all archives, each counted once."
+    )
+    running_evaluations = models.PositiveIntegerField(
+        null=True, blank=True, help_text="At once; others wait for these. 0 holds all back."
+    )
+
+    def __str__(self) -> str:
+        return f"quota of {self.user}"
+
+
 def all_scopes() -> list[str]:
     """Every scope but moderation: what a new token gets unless told otherwise."""
     return [Scope.READ, Scope.UPLOAD, Scope.EVALUATE]

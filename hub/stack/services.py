@@ -171,8 +171,9 @@ def worker(paths: Paths, ready: Callable[[], bool]) -> Program:
             *options,
         ],
         ready=ready,
-        environment={"PRACTICUM_DATA": str(paths.data)},
-        stop=signal.SIGQUIT,  # now; SIGTERM would wait for tasks, whose rows say how to go on
+        # Who stops the stack does not want to wait: jobs go back to their queue after a moment.
+        environment={"PRACTICUM_DATA": str(paths.data), "JOB_GRACE_SECONDS": "1"},
+        grace=15,
         restarts=True,
     )
 

@@ -3,10 +3,11 @@
 import errno
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 from django.core.files.storage import default_storage
-from django.core.files.uploadhandler import MemoryFileUploadHandler
+from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
 from rest_framework.test import APIClient
 
 from environments.api import UploadThrottle
@@ -193,3 +194,18 @@ def test_a_version_does_not_change(owner, upload, method):
     assert answer.status_code == 405
     assert answer.json()["title"] == "Method Not Allowed"
     assert "GET" in answer["Allow"]
+
+
+def test_of_a_body_that_did_not_fit_nothing_stays(owner, upload, monkeypatch, settings, tmp_path):
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 0
+    monkeypatch.setattr(TemporaryFileUploadHandler, "receive_data_chunk", fails_with(errno.ENOSPC))
+    assert upload(client_of(owner), packed()).status_code == 507
+    assert not list(tmp_path.iterdir())
+
+
+def test_bytes_that_are_refused_are_not_stored(owner, upload):
+    client = client_of(owner)
+    upload(client, packed())
+    assert upload(client, packed(mark="changed")).status_code == 409
+    assert len(list(Path(default_storage.path("archives")).glob("*/*"))) == 1

@@ -9,9 +9,9 @@ from rest_framework.test import APIClient
 
 from environments import packing
 from environments.models import Version
-from graders import jobs, services, sweeping, transcripts, working
-from graders.models import Evaluation, Profile, Rollout
-from graders.states import Stage
+from graders import services, sweeping, transcripts, working
+from graders.models import Evaluation, Job, Profile, Rollout
+from graders.states import KINDS, OPEN_STATUSES, Stage
 from hub.accounts.models import User
 from hub.accounts.services import ensure_service_user, issue_token
 from tests.factories import SMALL_PROFILE
@@ -54,8 +54,8 @@ def upload(owner: User, folder: Path) -> Version:
 def evaluate(version: Version) -> Evaluation:
     """Do what the workers would, one job after the other."""
     sweeping.begin(version.pk)
-    while job := jobs.open_jobs().first():
-        working.work(job.pk, worker="test")
+    while any(working.work(queue, worker="test") for queue in KINDS):
+        pass
     version.refresh_from_db()
     return version.evaluations.get()
 
@@ -128,7 +128,7 @@ def test_a_broken_environment_fails_with_a_reason_its_owner_can_use(
     evaluation = evaluate(version)
     assert (evaluation.stage, version.status) == (Stage.FAILED, "failed")
     assert words in version.fault
-    assert not jobs.open_jobs().exists()
+    assert not Job.objects.filter(status__in=OPEN_STATUSES).exists()
 
 
 def test_a_model_that_does_not_answer_is_no_score(owner: User, settings: object) -> None:
@@ -139,9 +139,9 @@ def test_a_model_that_does_not_answer_is_no_score(owner: User, settings: object)
     version = upload(owner, EXAMPLES / "number-hunt")
     sweeping.begin(version.pk)
     for _ in range(20):
-        for job in jobs.open_jobs():
-            working.work(job.pk, worker="test")
-        jobs.Job.objects.update(not_before=None)
+        for queue in KINDS:
+            working.work(queue, worker="test")
+        Job.objects.update(not_before=None)
     evaluation = version.evaluations.get()
     assert evaluation.stage == Stage.FAILED
     assert "did not answer" in evaluation.fault

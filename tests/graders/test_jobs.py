@@ -1,41 +1,41 @@
 """The job engine: one holder at a time, stale holders refused, nothing forgotten."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
-from graders import jobs, services, sweeping, working
+from graders import beating, jobs, logs, services, sweeping, waking, working
+from graders.beating import Heartbeat
 from graders.errors import EnvironmentFault, ModelUnavailable
-from graders.models import Job
-from graders.states import JobStatus, Stage
+from graders.models import Evaluation, Job, Profile
+from graders.states import KINDS, JobKind, JobStatus, Stage
 from tests.factories import make_evaluation, make_model, make_version
+from tests.graders.leases import expire, make_due, take
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def job() -> Job:
-    return make_evaluation().jobs.get()
-
-
-def expire(job: Job) -> None:
-    Job.objects.filter(pk=job.pk).update(lease_until=Now() - timedelta(seconds=1))
-
-
 def test_a_job_is_claimed_once(job: Job) -> None:
-    held = jobs.claim(job_id=job.pk, worker="a")
-    assert held is not None
+    held = take()
     assert (held.token, held.job.attempt, held.job.status) == (1, 1, JobStatus.RUNNING)
-    assert jobs.claim(job_id=job.pk, worker="b") is None
+    assert jobs.claim(queue="build", worker="b") is None
+
+
+def test_each_queue_has_its_own_jobs(job: Job) -> None:
+    assert jobs.claim(queue="rollouts", worker="a") is None
+    assert jobs.claim(queue="stats", worker="a") is None
+    assert take("build").job == job
+    assert sorted(kind for kinds in KINDS.values() for kind in kinds) == sorted(JobKind)
 
 
 def test_a_job_whose_lease_ran_out_is_taken_over_and_the_old_token_is_refused(job: Job) -> None:
-    first = jobs.claim(job_id=job.pk, worker="a")
+    first = take()
     expire(job)
-    second = jobs.claim(job_id=job.pk, worker="b")
+    second = take(worker="b")
     assert second.token == first.token + 1
     assert not jobs.extend(first)
     with pytest.raises(jobs.LeaseLost), jobs.guarded(first):
@@ -46,61 +46,110 @@ def test_a_job_whose_lease_ran_out_is_taken_over_and_the_old_token_is_refused(jo
     assert job.status == JobStatus.DONE
 
 
-def test_a_heartbeat_keeps_the_lease(job: Job) -> None:
-    held = jobs.claim(job_id=job.pk, worker="a")
+def test_a_heartbeat_keeps_the_lease_and_the_log(job: Job) -> None:
+    held = take()
     expire(job)
+    held.log.add("halfway")
     assert jobs.extend(held)
-    assert jobs.claim(job_id=job.pk, worker="b") is None
+    assert jobs.claim(queue="build", worker="b") is None
+    job.refresh_from_db()
+    assert job.log == "--- attempt 1 on a\nhalfway\n"
+    assert job.heartbeat >= job.started
 
 
 def test_a_cancelled_job_refuses_its_worker(job: Job) -> None:
-    held = jobs.claim(job_id=job.pk, worker="a")
+    held = take()
     jobs.cancel_all(job.evaluation)
     with pytest.raises(jobs.LeaseLost), jobs.guarded(held):
         pytest.fail("a cancelled job wrote")
 
 
+def test_a_job_of_an_evaluation_that_is_over_writes_nothing(job: Job) -> None:
+    held = take()
+    Evaluation.objects.update(stage=Stage.CANCELLED)
+    with pytest.raises(jobs.LeaseLost), jobs.guarded(held):
+        pytest.fail("it wrote")
+
+
+def test_a_stale_worker_does_not_even_move_the_stage(job: Job, monkeypatch) -> None:
+    """What is first written by a job is guarded too: its worker may have slept for an hour."""
+    stale = take()
+    expire(job)
+    take(worker="b")
+    monkeypatch.setattr(jobs, "claim", lambda **_: stale)
+    monkeypatch.setitem(working.STEPS, JobKind.BUILD, lambda *_: pytest.fail("it worked"))
+    working.work("build", worker="a")
+    job.evaluation.refresh_from_db()
+    assert job.evaluation.stage == Stage.QUEUED
+
+
 def test_a_retried_job_waits_longer_each_time_and_gives_up(job: Job) -> None:
     for attempt in range(1, jobs.MAX_ATTEMPTS + 1):
-        held = jobs.claim(job_id=job.pk, worker="a")
+        held = take()
         assert held.job.attempt == attempt
         with jobs.guarded(held) as mine:
             assert jobs.retry_later(mine, log=f"try {attempt}") is (attempt < jobs.MAX_ATTEMPTS)
-        assert jobs.claim(job_id=job.pk, worker="a") is None
-        Job.objects.filter(pk=job.pk).update(not_before=None)
+        assert jobs.claim(queue="build", worker="a") is None
+        make_due(job)
     job.refresh_from_db()
     assert "try 1" in job.log
     assert "try 2" in job.log
 
 
-def test_the_log_is_capped(job: Job) -> None:
-    held = jobs.claim(job_id=job.pk, worker="a")
+def test_what_is_given_back_is_no_attempt_but_not_for_ever(job: Job) -> None:
+    for _ in range(jobs.MAX_FREE_CLAIMS):
+        held = take()
+        assert held.job.attempt == 1
+        with jobs.guarded(held) as mine:
+            jobs.give_back(mine, log="the worker leaves")
+    for attempt in range(1, 4):
+        held = take()
+        assert held.job.attempt == attempt
+        with jobs.guarded(held) as mine:
+            jobs.give_back(mine, log="the worker leaves")
+
+
+def test_the_log_is_capped_and_keeps_both_ends(job: Job) -> None:
+    held = take()
+    for number in range(3):
+        held.log.add(f"part {number} " + "x" * logs.LIMIT)
     with jobs.guarded(held) as mine:
-        jobs.finish(mine, log="x" * (2 * jobs.LOG_LIMIT))
+        jobs.finish(mine, log="the end")
     job.refresh_from_db()
-    assert len(job.log) == jobs.LOG_LIMIT
+    assert len(job.log) == logs.LIMIT
+    assert job.log.startswith("--- attempt 1 on a\npart 0")
+    assert job.log.endswith("the end\n")
+    assert job.log.count(logs.GAP) == 1
+
+
+def test_a_log_keeps_what_the_database_cannot() -> None:
+    log = logs.Log("before\n")
+    log.add("nul \0, surrogate \ud800, \U0001f40d")
+    assert log.text() == "before\nnul \ufffd, surrogate \ufffd, \U0001f40d\n"
+    assert not log.is_new
 
 
 @pytest.mark.parametrize(
-    ("error", "attempts", "words"),
+    ("error", "attempts", "status", "words"),
     [
-        (EnvironmentFault("the entry is missing"), 1, "the entry is missing"),
-        (ModelUnavailable("nothing listens"), 3, "nothing listens Tried 3 times."),
-        (ZeroDivisionError(), 3, "not the environment's fault. Tried 3 times."),
+        (EnvironmentFault("the entry is missing"), 1, JobStatus.FAILED, "the entry is missing"),
+        (ModelUnavailable("nothing listens"), 3, JobStatus.DEAD, "nothing listens Tried 3 times."),
+        (ZeroDivisionError(), 3, JobStatus.DEAD, "not the environment's fault. Tried 3 times."),
     ],
 )
 def test_who_is_at_fault_decides_whether_it_is_tried_again(
-    job: Job, monkeypatch, error: Exception, attempts: int, words: str
+    job: Job, monkeypatch, error: Exception, attempts: int, status: JobStatus, words: str
 ) -> None:
     def step(*_: object) -> None:
         raise error
 
-    monkeypatch.setitem(working.STEPS, "build", step)
+    monkeypatch.setitem(working.STEPS, JobKind.BUILD, step)
     for _ in range(5):
-        working.work(job.pk, worker="a")
-        Job.objects.filter(pk=job.pk).update(not_before=None)
+        working.work("build", worker="a")
+        make_due(job)
     job.refresh_from_db()
-    assert (job.status, job.attempt) == (JobStatus.FAILED, attempts)
+    assert (job.status, job.attempt) == (status, attempts)
+    assert job.log.count("--- attempt") == attempts
     evaluation = job.evaluation
     evaluation.refresh_from_db()
     assert evaluation.stage == Stage.FAILED
@@ -108,29 +157,73 @@ def test_who_is_at_fault_decides_whether_it_is_tried_again(
     assert evaluation.version.status == "failed"
 
 
-def test_a_job_whose_workers_always_die_fails_in_the_end(job: Job) -> None:
+def test_a_job_whose_workers_always_die_is_dead_in_the_end(job: Job, monkeypatch) -> None:
+    monkeypatch.setitem(working.STEPS, JobKind.BUILD, lambda *_: pytest.fail("it worked"))
     for _ in range(jobs.MAX_ATTEMPTS):
-        assert jobs.claim(job_id=job.pk, worker="a")
+        take()
         expire(job)
-    working.work(job.pk, worker="a")
+    assert working.work("build", worker="a")
+    job.refresh_from_db()
     job.evaluation.refresh_from_db()
+    assert job.status == JobStatus.DEAD
+    assert "workers died" in job.log
     assert job.evaluation.stage == Stage.FAILED
     assert "workers died" in job.evaluation.fault
+    assert not working.work("build", worker="a")
 
 
-def test_the_sweeper_begins_forgotten_versions_and_wakes_silent_jobs(monkeypatch) -> None:
+def test_the_sweeper_begins_forgotten_versions(monkeypatch) -> None:
+    monkeypatch.setattr(jobs, "top_up", lambda *_: None)
     make_model()
     version = make_version()
-    sent: list[int] = []
-    monkeypatch.setattr(jobs, "wake", lambda job: sent.append(job.pk))
     sweeping.sweep()
     assert not version.evaluations.exists(), "its own message is still on its way"
     type(version).objects.filter(pk=version.pk).update(created=Now() - timedelta(minutes=5))
     sweeping.sweep()
-    job = version.evaluations.get().jobs.get()
-    assert job.pk in sent
+    assert version.evaluations.get().jobs.get().status == JobStatus.QUEUED
     sweeping.begin(version.pk)
     assert version.evaluations.count() == 1
+
+
+def test_versions_that_cannot_begin_do_not_keep_jobs_from_being_woken(
+    job: Job, monkeypatch
+) -> None:
+    version = make_version()
+    type(version).objects.filter(pk=version.pk).update(created=Now() - timedelta(minutes=5))
+    Profile.objects.update(is_default=False)
+    topped: list[str] = []
+    monkeypatch.setattr(jobs, "top_up", lambda queue, most: topped.append(queue))
+    sweeping.sweep()
+    assert topped == list(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "sent"), [(0, 3), (1, 2), (3, 0), (sweeping.MOST_MESSAGES, 0), (None, 0)]
+)
+def test_as_many_messages_wait_as_there_are_jobs(
+    monkeypatch, waiting: int | None, sent: int
+) -> None:
+    for _ in range(3):
+        make_evaluation()
+    times: list[int] = []
+    monkeypatch.setattr(waking, "waiting", lambda queue: waiting)
+    monkeypatch.setattr(waking, "wake", lambda queue, number: times.append(max(0, number)))
+    jobs.top_up("build", sweeping.MOST_MESSAGES)
+    assert sum(times) == sent
+
+
+def test_a_long_queue_gets_no_more_messages_than_there_could_be_workers(monkeypatch) -> None:
+    first = make_evaluation()
+    owner = first.version.environment.owner
+    Job.objects.bulk_create(
+        Job(evaluation=first, owner=owner, kind=JobKind.ROLLOUTS, shard=shard)
+        for shard in range(500)
+    )
+    times: list[int] = []
+    monkeypatch.setattr(waking, "waiting", lambda queue: 0)
+    monkeypatch.setattr(waking, "wake", lambda queue, number: times.append(number))
+    jobs.top_up("rollouts", sweeping.MOST_MESSAGES)
+    assert times == [sweeping.MOST_MESSAGES]
 
 
 def test_the_same_evaluation_is_not_started_twice() -> None:
@@ -140,12 +233,12 @@ def test_the_same_evaluation_is_not_started_twice() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_one_gets_the_job() -> None:
-    job = make_evaluation().jobs.get()
+    make_evaluation()
     start, claims = threading.Barrier(8), []
 
     def compete(name: str) -> None:
         start.wait()
-        claims.append(jobs.claim(job_id=job.pk, worker=name))
+        claims.append(jobs.claim(queue="build", worker=name))
         connection.close()
 
     threads = [threading.Thread(target=compete, args=[str(n)]) for n in range(8)]
@@ -154,3 +247,71 @@ def test_of_many_workers_one_gets_the_job() -> None:
     for thread in threads:
         thread.join()
     assert len([held for held in claims if held is not None]) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_beating_job_shows_its_log_and_notices_a_cancellation(monkeypatch) -> None:
+    monkeypatch.setattr(beating, "POLL_S", 0.05)
+    job = make_evaluation().jobs.get()
+    held = take()
+    with Heartbeat(held) as heartbeat:
+        heartbeat.say("halfway")
+        until(lambda: "halfway" in Job.objects.get(pk=job.pk).log)
+        heartbeat.check()
+        jobs.cancel_all(job.evaluation)
+        with pytest.raises(jobs.LeaseLost):
+            while True:
+                heartbeat.check()
+                time.sleep(0.05)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_goes_away_for_a_moment_costs_no_lease(monkeypatch, settings) -> None:
+    monkeypatch.setattr(beating, "POLL_S", 0.05)
+    make_evaluation()
+    held, failures, real = take(), iter([True] * 5), jobs.held_row
+
+    def broken(claimed: jobs.Claim) -> object:
+        if next(failures, False):
+            raise OperationalError("the server closed the connection")
+        return real(claimed)
+
+    monkeypatch.setattr(jobs, "held_row", broken)
+    with Heartbeat(held) as heartbeat:
+        until(lambda: next(failures, None) is None)
+        time.sleep(0.2)
+        heartbeat.check()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_job_is_added_to_an_evaluation_that_is_being_ended() -> None:
+    """A build that ends while its evaluation is cancelled leaves no open job behind."""
+    evaluation = make_evaluation()
+    held = take()
+    inside, ended = threading.Event(), threading.Event()
+
+    def build() -> None:
+        with jobs.guarded(held) as job:
+            inside.set()
+            ended.wait(0.3)
+            services.built(job)
+            jobs.finish(job)
+        connection.close()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    inside.wait()
+    services.fail(evaluation, fault="enough")
+    ended.set()
+    thread.join()
+    assert set(evaluation.jobs.values_list("kind", "status")) == {
+        ("build", "done"),
+        ("inspect", "cancelled"),
+    }
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)

@@ -1,5 +1,6 @@
 """What the worker does around rollouts: caps, the model's failures, time, and whose fault it is."""
 
+import signal
 import threading
 import time
 from typing import Any
@@ -262,8 +263,8 @@ def test_time_spent_on_the_model_is_ours(bench: Bench) -> None:
         bench.run(Chat(say), REQUESTS, limits=Limits(seconds=2.0), max_turns=99)
 
 
-def ending(reason: EndReason, stderr: str = "") -> Ending:
-    return Ending(reason, 1, 1.0, None, stderr)
+def ending(reason: EndReason, stderr: str = "", code: int = 1) -> Ending:
+    return Ending(reason, code, 1.0, None, stderr)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +284,18 @@ def test_how_endings_are_explained(reason: EndReason, kind: type[GraderError], w
     assert words in str(found)
     early = endings.explain(ending(reason), Limits(), ready=False, model_share=0.0)
     assert isinstance(early, PlatformFault)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_sandbox_that_is_killed_from_outside_is_ours(number: signal.Signals) -> None:
+    """As the kernel does where the machine has no memory left, or a daemon that stops."""
+    found = endings.explain(
+        ending(EndReason.EXITED, code=128 + number), Limits(), ready=True, model_share=0.0
+    )
+    assert isinstance(found, PlatformFault)
+    assert "killed from outside" in str(found)
+    own = ending(EndReason.OUT_OF_MEMORY, code=128 + number)
+    assert isinstance(endings.explain(own, Limits(), ready=True, model_share=0.0), EnvironmentFault)
 
 
 def test_the_last_of_standard_error_is_shown_clean() -> None:

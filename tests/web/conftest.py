@@ -10,6 +10,7 @@ from environments import services as catalogue
 from environments.models import Environment, Version
 from environments.states import Review, Status
 from graders import jobs, transcripts
+from graders.beating import Heartbeat
 from graders.models import Evaluation, Rollout, Task
 from graders.pipeline import summarising
 from graders.states import JobKind, Stage
@@ -115,9 +116,10 @@ def measure(version: Version) -> Evaluation:
     """A completed evaluation, summarised by the step that workers take."""
     evaluation = start(version)
     Evaluation.objects.filter(pk=evaluation.pk).update(stage=Stage.SUMMARISING)
-    held = jobs.claim(job_id=jobs.add(evaluation, JobKind.SUMMARISE).pk, worker="test")
+    jobs.add(evaluation, JobKind.SUMMARISE)
+    held = jobs.claim(queue="stats", worker="test")
     assert held is not None
-    summarising.run(held, jobs.Heartbeat(held))
+    summarising.run(held, Heartbeat(held))
     evaluation.refresh_from_db()
     version.refresh_from_db()
     return evaluation

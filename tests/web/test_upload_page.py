@@ -1,10 +1,12 @@
 """Contributing through the form."""
 
+import errno
 import io
 import zipfile
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.test import Client
 
 from environments.archives import LIMITS
@@ -136,3 +138,18 @@ def test_a_banned_person_cannot_upload(client: Client, db) -> None:
         "/accounts/login/"
     )
     assert not Version.objects.exists()
+
+
+def test_a_disk_that_fills_while_the_body_arrives(
+    signed_in: Client, monkeypatch, settings, tmp_path
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no")
+
+    settings.FILE_UPLOAD_TEMP_DIR = tmp_path
+    settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 0
+    monkeypatch.setattr(TemporaryFileUploadHandler, "receive_data_chunk", fail)
+    answer = signed_in.post("/upload/", {"archive": archive()})
+    assert answer.status_code == 507
+    assert "try later" in answer.text
+    assert not list(tmp_path.iterdir())

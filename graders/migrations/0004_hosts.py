@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('graders', '0002_profiles'),
+        ('graders', '0003_job_engine'),
     ]
 
     operations = [
