@@ -29,10 +29,13 @@ STATUS_TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     Status.BUILDING: frozenset({Status.INSPECTING, Status.FAILED}),
     Status.INSPECTING: frozenset({Status.RUNNING, Status.FAILED}),
     Status.RUNNING: frozenset({Status.EVALUATED, Status.FAILED}),
-    # A failed version may be evaluated again, or an evaluation that was under way beside the
-    # failed one ends well. An evaluated one stays so: no later failure takes its numbers away.
+    # A failed version may be evaluated again, its evaluation go on where it stopped, or another one
+    # that was under way beside the failed one end well. An evaluated one stays so: no later failure
+    # takes its numbers away.
     Status.EVALUATED: frozenset(),
-    Status.FAILED: frozenset({Status.BUILDING, Status.EVALUATED}),
+    Status.FAILED: frozenset(
+        {Status.BUILDING, Status.INSPECTING, Status.RUNNING, Status.EVALUATED}
+    ),
 }
 
 REVIEW_TRANSITIONS: Final[dict[Review, frozenset[Review]]] = {

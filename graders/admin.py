@@ -163,16 +163,28 @@ class EvaluationAdmin(ReadOnlyAdmin):
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    """Steps, with their logs."""
+    """Steps, with their logs. Moderators can put dead ones back."""
 
-    list_display = ["id", "kind", "shard", "status", "attempt", "worker", "lease_until", "subject"]
+    list_display = [
+        *("id", "kind", "shard", "status", "attempt", "worker", "heartbeat", "finished"),
+        *("owner", "subject"),
+    ]
     list_filter = ["status", "kind"]
-    list_select_related = ["evaluation__version__environment__owner", "evaluation__model"]
-    search_fields = ["evaluation__version__environment__name", "worker"]
+    list_select_related = ["owner", "evaluation__version__environment__owner", "evaluation__model"]
+    search_fields = ["evaluation__version__environment__name", "owner__username", "worker"]
+    actions = ["requeue"]
 
     @admin.display(description="evaluation")
     def subject(self, job: Job) -> str:
         return str(job.evaluation)
+
+    @admin.action(description="Try dead jobs again", permissions=["moderate"])
+    def requeue(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponse:
+        def act(job: Job, reason: str) -> None:
+            operations.requeue(job=job, actor=cast(User, request.user), reason=reason)
+
+        title, back = "Try again", request.get_full_path()
+        return decide(self, request, queryset, title=title, act=act, back=back, with_reason=True)
 
 
 @admin.register(Host)

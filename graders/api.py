@@ -25,9 +25,10 @@ from rest_framework.throttling import UserRateThrottle
 from environments.api import VersionView
 from environments.permissions import can_manage
 from environments.queries import visible_versions
-from graders import services, transcripts
+from graders import operations, services, transcripts
 from graders.models import Evaluation, ReferenceModel, Rollout, Task
 from graders.serializers import (
+    CancelSerializer,
     EvaluationRequestSerializer,
     EvaluationSerializer,
     ReferenceModelSerializer,
@@ -230,21 +231,55 @@ class Evaluations(VersionView):
         return Response(answer.data, 202, headers={"Location": url})
 
 
-class EvaluationDetail(ApiView):
+# A view of one evaluation, which its number names.
+class EvaluationView(ApiView):
+    queryset: QuerySet[Any] = Evaluation.objects.none()
+
+    def get_evaluation(self) -> Evaluation:
+        """The evaluation. Http404 if there is none or the viewer may not see its version."""
+        visible = visible_versions(viewer(self.request))
+        found = Evaluation.objects.filter(version__in=visible).select_related(
+            "version__environment__owner", "model", "profile"
+        )
+        return get_object_or_404(found, pk=self.kwargs["pk"])
+
+    def answer(self, evaluation: Evaluation) -> Response:
+        context = self.get_serializer_context()
+        return Response(EvaluationSerializer(evaluation, context=context).data)
+
+
+class EvaluationDetail(EvaluationView):
     @extend_schema(
         summary="How far an evaluation is",
         responses={200: EvaluationSerializer, **problems(404)},
     )
     def get(self, request: Request, pk: int) -> Response:
-        visible = visible_versions(viewer(request))
-        evaluation = get_object_or_404(
-            Evaluation.objects.filter(version__in=visible).select_related(
-                "version__environment__owner", "model", "profile"
-            ),
-            pk=pk,
+        return self.answer(self.get_evaluation())
+
+
+class CancelEvaluation(EvaluationView):
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return [has_scope(Scope.EVALUATE)()]
+
+    @extend_schema(
+        summary="Cancel an evaluation",
+        description="For the owner and moderators. What runs is stopped within seconds; what was "
+        "done stays to be read, and the version can be evaluated again. 409 if it is over.",
+        request=CancelSerializer,
+        responses={200: EvaluationSerializer, **problems(400, 401, 403, 404, 409)},
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        evaluation = self.get_evaluation()
+        if not can_manage(request.user, evaluation.version):
+            raise PermissionDenied("Only the owner and moderators may cancel an evaluation.")
+        asked = CancelSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        operations.cancel(
+            evaluation=evaluation,
+            actor=request.user,
+            **asked.validated_data,
         )
-        context = self.get_serializer_context()
-        return Response(EvaluationSerializer(evaluation, context=context).data)
+        return self.answer(evaluation)
 
 
 class ReferenceModels(ApiView, ListAPIView):

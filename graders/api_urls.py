@@ -16,5 +16,6 @@ urlpatterns = [
     ),
     path(f"{VERSION}evaluations/", api.Evaluations.as_view(), name="api-evaluations"),
     path("evaluations/<int:pk>/", api.EvaluationDetail.as_view(), name="api-evaluation"),
+    path("evaluations/<int:pk>/cancel/", api.CancelEvaluation.as_view(), name="api-cancel"),
     path("models/", api.ReferenceModels.as_view(), name="api-models"),
 ]

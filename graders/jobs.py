@@ -125,12 +125,10 @@ def cancel_all(evaluation: Evaluation) -> None:
     )
 
 
-def revive(evaluation: Evaluation) -> None:
+def revive(evaluation: Evaluation, *, why: str) -> None:
     """Put back an evaluation's dead job, and those that its death had cancelled."""
     for job in evaluation.jobs.filter(status__in=[JobStatus.DEAD, JobStatus.CANCELLED]):
-        Job.objects.filter(pk=job.pk).update(
-            status=JobStatus.QUEUED, attempt=0, finished=None, not_before=None, worker=""
-        )
+        _put_back(job, f"--- {why}", not_before=None, attempt=0, finished=None)
         wake_after_commit(job)
 
 

@@ -4,8 +4,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from graders import jobs, services
-from graders.models import Evaluation, Profile, ReferenceModel
-from graders.states import Stage, stage_sources
+from graders.models import Evaluation, Job, Profile, ReferenceModel
+from graders.states import ACTIVE_STAGES, STAGE_OF_JOB, JobKind, JobStatus, Stage, stage_sources
 from hub.accounts.models import User
 from hub.audit import services as audit
 from hub.errors import Refused
@@ -28,6 +28,32 @@ def cancel(*, evaluation: Evaluation, actor: User, reason: str = "") -> None:
     audit.record(
         actor=actor, action="evaluation.cancelled", target=evaluation, data={"reason": reason}
     )
+
+
+@transaction.atomic
+def requeue(*, job: Job, actor: User, reason: str = "") -> None:
+    """Try a dead job again, three times as at first, and let its evaluation go on from there.
+
+    Raises Refused if it is not dead, if its version is not to be run, or if the same evaluation has
+    been started anew.
+    """
+    services.runnable(job.evaluation.version)
+    evaluation = Evaluation.objects.select_for_update(no_key=True).get(pk=job.evaluation_id)
+    job.refresh_from_db()
+    if job.status != JobStatus.DEAD or evaluation.stage != Stage.FAILED:
+        raise Refused(f"{job} is {job.status}: only dead jobs are put back", status=409)
+    anew = Evaluation.objects.filter(
+        version=evaluation.version_id,
+        model=evaluation.model_id,
+        profile=evaluation.profile_id,
+        stage__in=ACTIVE_STAGES,
+    )
+    if anew.exists():
+        raise Refused(f"{evaluation} is under way again: this job is not needed", status=409)
+    services.resume(
+        evaluation, stage=STAGE_OF_JOB[JobKind(job.kind)], why=f"put back by {actor}: {reason}"
+    )
+    audit.record(actor=actor, action="job.requeued", target=job, data={"reason": reason})
 
 
 @transaction.atomic

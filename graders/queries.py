@@ -8,8 +8,10 @@ from django.http import Http404
 
 from environments.models import Version
 from environments.queries import Viewer, visible_versions
+from graders import scheduling
 from graders.models import Evaluation, Rollout, Task
 from graders.states import ACTIVE_STAGES, JobStatus, Stage
+from hub.accounts import quotas
 
 TASK_SORTS: Final[dict[str, tuple[str, Any]]] = {
     "": ("in order", F("position").asc()),
@@ -27,7 +29,7 @@ class Progress:
 
     evaluation: Evaluation
     done: int
-    waits: bool
+    waits_for: str
 
     @property
     def planned(self) -> int:
@@ -94,8 +96,24 @@ def progress(shown: Version) -> Progress | None:
     if evaluation is None:
         return None
     done = Rollout.objects.filter(task__evaluation=evaluation).count()
-    waits = not evaluation.jobs.filter(status=JobStatus.RUNNING).exists()
-    return Progress(evaluation, done, waits)
+    return Progress(evaluation, done, waits_for(evaluation))
+
+
+def waits_for(evaluation: Evaluation) -> str:
+    """What an evaluation waits for, in words; empty while somebody works on it, or it is over."""
+    if not evaluation.is_active or evaluation.jobs.filter(status=JobStatus.RUNNING).exists():
+        return ""
+    if evaluation.stage != Stage.QUEUED:
+        return "the next step waits for a free worker"
+    owner = evaluation.version.environment.owner
+    running, allowed = scheduling.begun(owner), quotas.limits(owner).running_evaluations
+    if allowed is None or running < allowed:
+        return "waiting for a worker"
+    before = scheduling.before(evaluation, owner)
+    return (
+        f"waiting for its turn: {running} of {owner}'s evaluations are running, as many as may "
+        f"at once, and {before} more wait before it"
+    )
 
 
 def tasks(

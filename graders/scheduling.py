@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Q
 
-from graders.models import Job
+from graders.models import Evaluation, Job
 from graders.states import KINDS, OPEN_STATUSES, JobKind, JobStatus
 from hub.accounts import quotas
 from hub.accounts.models import User
@@ -76,6 +76,12 @@ def begun(owner: User) -> int:
     jobs = Job.objects.filter(owner=owner, status__in=OPEN_STATUSES)
     started = jobs.filter(Q(token__gt=0) | ~Q(kind=JobKind.BUILD))
     return started.values("evaluation").distinct().count()
+
+
+def before(evaluation: Evaluation, owner: User) -> int:
+    """How many evaluations of its owner wait to begin before this one."""
+    waiting = Job.objects.filter(owner=owner, kind=JobKind.BUILD, token=0, status=JobStatus.QUEUED)
+    return waiting.filter(evaluation__lt=evaluation.pk).count()
 
 
 def _parameters(queue: str, most: int) -> dict[str, Any]:

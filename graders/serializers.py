@@ -8,6 +8,7 @@ from rest_framework.reverse import reverse
 
 from environments.permissions import can_manage
 from graders.models import Evaluation, Job, Profile, ReferenceModel, Rollout, Task
+from graders.queries import waits_for
 from graders.states import JobKind, JobStatus, Stage
 from hub.accounts.tokens import viewer
 
@@ -183,7 +184,10 @@ class JobSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Job
-        fields = ["kind", "shard", "status", "attempt", "log"]
+        fields = [
+            *("kind", "shard", "status", "attempt", "worker"),
+            *("started", "heartbeat", "finished", "log"),
+        ]
         read_only_fields = fields
 
 
@@ -198,6 +202,7 @@ class EvaluationSerializer(serializers.ModelSerializer):
     stage = serializers.ChoiceField(choices=[(s.value, s.value) for s in Stage])
     url = serializers.HyperlinkedIdentityField(view_name="api-evaluation")
     progress = serializers.SerializerMethodField()
+    waiting = serializers.SerializerMethodField(help_text="What it waits for, if it waits.")
     settings = serializers.DictField()
     fault = serializers.SerializerMethodField(help_text="For the owner and moderators.")
     jobs = serializers.SerializerMethodField(help_text="For the owner and moderators.")
@@ -206,7 +211,7 @@ class EvaluationSerializer(serializers.ModelSerializer):
         model = Evaluation
         fields = [
             *("id", "url", "owner", "name", "version", "model", "profile", "stage"),
-            *("progress", "fault", "created", "started", "finished"),
+            *("progress", "waiting", "fault", "created", "started", "finished"),
             *("sandbox", "format", "settings", "jobs"),
         ]
         read_only_fields = fields
@@ -215,6 +220,9 @@ class EvaluationSerializer(serializers.ModelSerializer):
     def get_progress(self, evaluation: Evaluation) -> dict[str, int]:
         done = Rollout.objects.filter(task__evaluation=evaluation).count()
         return {"done": done, "total": evaluation.rollouts_planned}
+
+    def get_waiting(self, evaluation: Evaluation) -> str | None:
+        return waits_for(evaluation) or None
 
     def get_fault(self, evaluation: Evaluation) -> str | None:
         return (evaluation.fault or None) if self._manages(evaluation) else None
@@ -227,6 +235,14 @@ class EvaluationSerializer(serializers.ModelSerializer):
 
     def _manages(self, evaluation: Evaluation) -> bool:
         return can_manage(viewer(self.context["request"]), evaluation.version)
+
+
+class CancelSerializer(serializers.Serializer):
+    """Why an evaluation is cancelled."""
+
+    reason = serializers.CharField(
+        max_length=2000, required=False, default="", help_text="For the owner and the audit log."
+    )
 
 
 class EvaluationRequestSerializer(serializers.Serializer):

@@ -27,6 +27,7 @@ _STATUS_OF_STAGE = {
     Stage.BUILDING: Status.BUILDING,
     Stage.INSPECTING: Status.INSPECTING,
     Stage.RUNNING: Status.RUNNING,
+    Stage.SUMMARISING: Status.RUNNING,
     Stage.DONE: Status.EVALUATED,
 }
 
@@ -74,9 +75,7 @@ def start(
             ],
             409,
         )
-    version = Version.objects.select_for_update().get(pk=version.pk)
-    if version.review in (Review.REJECTED, Review.QUARANTINED):
-        raise Refused(f"{version} is {version.review} and is not run", status=409)
+    version = runnable(version)
     under_way = Evaluation.objects.filter(
         version=version, model=model, profile=profile, stage__in=ACTIVE_STAGES
     ).first()
@@ -88,6 +87,15 @@ def start(
     jobs.add(evaluation, JobKind.BUILD)
     audit.record(actor=actor, action="evaluation.started", target=evaluation)
     return evaluation
+
+
+def runnable(version: Version) -> Version:
+    """The version, locked, so that two evaluations of it do not begin at once. Raises Refused if
+    it is not to be run."""
+    locked = Version.objects.select_for_update().get(pk=version.pk)
+    if locked.review in (Review.REJECTED, Review.QUARANTINED):
+        raise Refused(f"{locked} is {locked.review} and is not run", status=409)
+    return locked
 
 
 def _settings(version: Version, model: ReferenceModel, profile: Profile) -> dict[str, object]:
@@ -173,6 +181,16 @@ def fail(evaluation: Evaluation, *, fault: str) -> None:
 def make_room() -> None:
     """An evaluation is over: wake a worker for one that its owner has waiting, if there is one."""
     transaction.on_commit(lambda: jobs.top_up(QUEUES[JobKind.BUILD]))
+
+
+def resume(evaluation: Evaluation, *, stage: Stage, why: str) -> None:
+    """Let a failed evaluation go on at a stage, with the jobs that its failure ended."""
+    Evaluation.objects.filter(pk=evaluation.pk, stage=Stage.FAILED).update(
+        stage=stage, fault="", finished=None
+    )
+    evaluation.refresh_from_db()
+    jobs.revive(evaluation, why=why)
+    catalogue.advance(version=evaluation.version, status=_STATUS_OF_STAGE[stage])
 
 
 def fail_version(version: Version, *, fault: str) -> None:

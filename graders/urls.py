@@ -14,4 +14,5 @@ urlpatterns = [
     path(f"{VERSION}progress/", views.progress, name="version-progress"),
     path(f"{VERSION}retry/", views.retry, name="version-retry"),
     path(f"{VERSION}evaluations/<int:evaluation>/", views.evaluation, name="evaluation"),
+    path(f"{VERSION}evaluations/<int:evaluation>/cancel/", views.cancel, name="evaluation-cancel"),
 ]

@@ -11,12 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from environments import readme
 from environments.models import Version
 from environments.queries import Viewer
 from environments.states import Status
-from graders import queries, services, transcripts
+from graders import operations, queries, services, transcripts
 from graders.forms import RolloutsForm, TasksForm
 from graders.models import Evaluation, Rollout, Task
 from graders.transcripts import Place
@@ -200,10 +201,11 @@ def retry(request: HttpRequest, owner: str, name: str, number: str) -> HttpRespo
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 def evaluation(
     request: HttpRequest, owner: str, name: str, number: str, evaluation: int
 ) -> HttpResponse:
-    """One evaluation: what was used, how its jobs went, what it found."""
+    """One evaluation: what was used, how its jobs go, what it found. Scripts ask for the jobs."""
     shown = queries.version(request.user, owner, name, number)
     found = get_object_or_404(queries.evaluations(shown), pk=evaluation)
     context = _frame(request, shown, found) | {
@@ -211,4 +213,25 @@ def evaluation(
         "evaluation": found,
         "jobs": found.jobs.all(),
     }
-    return render(request, "graders/evaluation.html", context)
+    is_part = request.htmx and not request.htmx.history_restore_request  # type: ignore[attr-defined]
+    page = "graders/evaluation.html"
+    return render(request, f"{page}#jobs" if is_part else page, context)
+
+
+@require_POST
+@login_required
+def cancel(
+    request: HttpRequest, owner: str, name: str, number: str, evaluation: int
+) -> HttpResponse:
+    """Stop an evaluation."""
+    shown = queries.version(request.user, owner, name, number)
+    found = get_object_or_404(queries.evaluations(shown), pk=evaluation)
+    if not _is_inside(request.user, shown):
+        raise PermissionDenied("Only its owner and moderators may cancel an evaluation.")
+    try:
+        operations.cancel(evaluation=found, actor=request.user)  # type: ignore[arg-type]
+    except Refused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, "It is cancelled. What it did so far stays here.")
+    return redirect(found)

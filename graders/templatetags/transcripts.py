@@ -3,16 +3,23 @@
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from django import template
+from django.utils import timezone
 
-from graders.models import Evaluation
-from graders.queries import Progress
-from graders.states import Stage
+from graders.models import Evaluation, Job
+from graders.states import JobStatus, Stage
 
 register = template.Library()
 
+JOB_CLASSES: Final = {
+    JobStatus.DONE: "good",
+    JobStatus.FAILED: "bad",
+    JobStatus.DEAD: "bad",
+}
+TAIL: Final = 12  # lines of a running job's log
 LONG: Final = 3000  # characters of a turn; what is beyond is folded
 _COLUMNS: Final = re.compile(r"\S {2,}\S|\|.*\||^[-+=#.*_ |]{3,}$|^\t| {4}", re.MULTILINE)
 SPEAKERS: Final = {
@@ -131,8 +138,24 @@ def in_words(evaluation: Evaluation) -> str:
 
 
 @register.filter
-def waiting(progress: Progress) -> str:
-    """What an evaluation waits for, or an empty string while somebody works on it."""
-    if not progress.waits or progress.evaluation.stage == Stage.QUEUED:
-        return ""
-    return "the next step waits for a free worker"
+def job_class(job: Job) -> str:
+    """How a job's state is drawn: `good`, `bad`, or empty."""
+    return JOB_CLASSES.get(JobStatus(job.status), "")
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """How long ago something was, in the greatest unit that fits."""
+    if moment is None:
+        return "never"
+    seconds = max(0, int((timezone.now() - moment).total_seconds()))
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+@register.filter
+def tail(log: str) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.rstrip().splitlines()[-TAIL:])
