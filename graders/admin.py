@@ -195,8 +195,7 @@ class HostAdmin(ReadOnlyAdmin):
     list_display = ["hostname", "driver_used", "pythons_offered", "is_sound", "seen"]
     list_filter = ["driver"]
     search_fields = ["hostname"]
-    fields = ["hostname", "driver_used", "pythons_offered", "all_warnings", "seen"]
-    readonly_fields = [*fields]
+    readonly_fields = ["hostname", "driver_used", "pythons_offered", "all_warnings", "seen"]
 
     @admin.display(description="driver", ordering="driver", empty_value="none works")
     def driver_used(self, host: Host) -> str | None:
