@@ -1,7 +1,7 @@
 """Words for a runner that ended before its work was done, and whose fault that is."""
 
 from graders.errors import EnvironmentFault, GraderError, PlatformFault
-from graders.protocol import clean
+from graders.protocol import plain
 from graders.sandbox.base import Ending, EndReason, Limits
 
 STDERR_LINES = 20
@@ -39,6 +39,6 @@ def _words(ending: Ending, limits: Limits) -> str:
 
 
 def _stderr(ending: Ending) -> str:
-    lines = clean(ending.stderr).strip().splitlines()[-STDERR_LINES:]
+    lines = plain(ending.stderr).strip().splitlines()[-STDERR_LINES:]
     text = "\n".join(lines)[-STDERR_CHARACTERS:]
     return f"Its last lines on standard error:\n{text}" if text else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from graders.errors import EnvironmentFault
+from graders.runner.formats import ADAPTERS
 from graders.runner.frames import (
     MAX_CONTENT,
     MAX_INT,
@@ -28,12 +29,15 @@ PROTO = 1
 MAX_ID = 2**31 - 1
 MAX_TOKENS = 10**6
 LEVELS = ("debug", "info", "warning", "error")
+FORMATS = tuple(ADAPTERS)
 
 Message = dict[str, str]
 
 T = TypeVar("T")
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# All controls but tab and line feed: printed, they could rewrite an operator's terminal.
+_CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class ProtocolError(EnvironmentFault):
@@ -117,7 +121,7 @@ class Inbox:
     """Reads one runner's frames in order.
 
     `reward_range` is (low, high), inclusive. Every text comes out without what a database cannot
-    store: NUL and lone surrogates become U+FFFD.
+    store: NUL and lone surrogates become U+FFFD; in errors and log lines all controls do.
     """
 
     def __init__(self, nonce: str, reward_range: tuple[float, float]) -> None:
@@ -131,7 +135,7 @@ class Inbox:
             "task": _task,
             "model": _ask,
             "result": self._result,
-            "fault": lambda fields: Fault(fields.text("text", MAX_TEXT)),
+            "fault": lambda fields: Fault(plain(fields.text("text", MAX_TEXT))),
             "log": self._log,
         }
 
@@ -155,7 +159,7 @@ class Inbox:
         self._logs += 1
         if self._logs > MAX_LOGS:
             raise ProtocolError(f"The runner sent more than {MAX_LOGS} log frames.")
-        return Log(fields.choice("level", LEVELS), fields.text("text", MAX_TEXT))
+        return Log(fields.choice("level", LEVELS), plain(fields.text("text", MAX_TEXT)))
 
     def _result(self, fields: "_Fields") -> Result:
         error = _error(fields)
@@ -178,6 +182,11 @@ def clean(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
+def plain(text: str) -> str:
+    """The text with control characters, and what `clean` replaces, as U+FFFD: to be printed."""
+    return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
 def _ready(fields: "_Fields") -> Ready:
     _proto(fields)
     return Ready(fields.text("python", MAX_NAME))
@@ -188,7 +197,7 @@ def _loaded(fields: "_Fields") -> Loaded:
     if load_s < 0:
         raise fields.wrong("load_s", "is negative")
     tasks = fields.optional("tasks", lambda key: fields.whole(key, MAX_INT))
-    return Loaded(fields.text("format", MAX_NAME), tasks, load_s)
+    return Loaded(fields.choice("format", FORMATS), tasks, load_s)
 
 
 def _task(fields: "_Fields") -> TaskShown:
@@ -228,7 +237,8 @@ def _error(fields: "_Fields") -> Error | None:
     inner = fields.optional("error", fields.inner)
     if inner is None:
         return None
-    error = Error(inner.choice("kind", ("environment", "model")), inner.text("text", MAX_TEXT))
+    kind = inner.choice("kind", ("environment", "model"))
+    error = Error(kind, plain(inner.text("text", MAX_TEXT)))
     inner.finish()
     return error
 
@@ -310,7 +320,7 @@ class _Fields:
             raise self.wrong(key, "is not a number")
         if not math.isfinite(found):
             raise self.wrong(key, "is not finite")
-        return float(found)
+        return float(found) + 0.0  # -0.0 becomes 0.0
 
     def array(self, key: str, most: int, *, least: int) -> list[Any]:
         found = self._take(key)
