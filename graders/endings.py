@@ -3,7 +3,7 @@
 import signal
 
 from graders.errors import EnvironmentFault, GraderError, PlatformFault
-from graders.fields import clean
+from graders.fields import plain
 from graders.sandbox.base import Ending, EndReason, Limits
 
 # Killed or told to end by a signal that the worker did not send: the machine's own want of memory,
@@ -47,6 +47,6 @@ def _words(ending: Ending, limits: Limits) -> str:
 
 
 def _stderr(ending: Ending) -> str:
-    lines = clean(ending.stderr).strip().splitlines()[-STDERR_LINES:]
+    lines = plain(ending.stderr).strip().splitlines()[-STDERR_LINES:]
     text = "\n".join(lines)[-STDERR_CHARACTERS:]
     return f"Its last lines on standard error:\n{text}" if text else ""

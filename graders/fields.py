@@ -12,6 +12,8 @@ from graders.runner.frames import MAX_NAME
 T = TypeVar("T")
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# All controls but tab and line feed: printed, they could rewrite an operator's terminal.
+_CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class ProtocolError(EnvironmentFault):
@@ -21,6 +23,11 @@ class ProtocolError(EnvironmentFault):
 def clean(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def plain(text: str) -> str:
+    """The text with control characters, and what `clean` replaces, as U+FFFD: to be printed."""
+    return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 class Fields:
@@ -79,7 +86,7 @@ class Fields:
             raise self.wrong(key, "is not a number")
         if not math.isfinite(found):
             raise self.wrong(key, "is not finite")
-        return float(found)
+        return float(found) + 0.0  # -0.0 becomes 0.0
 
     def array(self, key: str, most: int, *, least: int) -> list[Any]:
         found = self._take(key)

@@ -8,7 +8,8 @@ any more. Frames and their limits are described in docs/architecture.md.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from graders.fields import Fields, ProtocolError, clean
+from graders.fields import Fields, ProtocolError, clean, plain
+from graders.runner.formats import ADAPTERS
 from graders.runner.frames import (
     MAX_CONTENT,
     MAX_INT,
@@ -25,6 +26,7 @@ PROTO = 1
 MAX_ID = 2**31 - 1
 MAX_TOKENS = 10**6
 LEVELS = ("debug", "info", "warning", "error")
+FORMATS = tuple(ADAPTERS)
 
 Message = dict[str, str]
 
@@ -106,7 +108,7 @@ class Inbox:
     """Reads one runner's frames in order.
 
     `reward_range` is (low, high), inclusive. Every text comes out without what a database cannot
-    store: NUL and lone surrogates become U+FFFD.
+    store: NUL and lone surrogates become U+FFFD; in errors and log lines all controls do.
     """
 
     def __init__(self, nonce: str, reward_range: tuple[float, float]) -> None:
@@ -120,7 +122,7 @@ class Inbox:
             "task": _task,
             "model": _ask,
             "result": self._result,
-            "fault": lambda fields: Fault(fields.text("text", MAX_TEXT)),
+            "fault": lambda fields: Fault(plain(fields.text("text", MAX_TEXT))),
             "log": self._log,
         }
 
@@ -144,7 +146,7 @@ class Inbox:
         self._logs += 1
         if self._logs > MAX_LOGS:
             raise ProtocolError(f"The runner sent more than {MAX_LOGS} log frames.")
-        return Log(fields.choice("level", LEVELS), fields.text("text", MAX_TEXT))
+        return Log(fields.choice("level", LEVELS), plain(fields.text("text", MAX_TEXT)))
 
     def _result(self, fields: Fields) -> Result:
         error = _error(fields)
@@ -172,7 +174,7 @@ def _loaded(fields: Fields) -> Loaded:
     if load_s < 0:
         raise fields.wrong("load_s", "is negative")
     tasks = fields.optional("tasks", lambda key: fields.whole(key, MAX_INT))
-    return Loaded(fields.text("format", MAX_NAME), tasks, load_s)
+    return Loaded(fields.choice("format", FORMATS), tasks, load_s)
 
 
 def _task(fields: Fields) -> TaskShown:
@@ -212,7 +214,8 @@ def _error(fields: Fields) -> Error | None:
     inner = fields.optional("error", fields.inner)
     if inner is None:
         return None
-    error = Error(inner.choice("kind", ("environment", "model")), inner.text("text", MAX_TEXT))
+    kind = inner.choice("kind", ("environment", "model"))
+    error = Error(kind, plain(inner.text("text", MAX_TEXT)))
     inner.finish()
     return error
 

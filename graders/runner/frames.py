@@ -51,19 +51,23 @@ class FrameReader:
         (length,) = _HEADER.unpack(header)
         if length > MAX_FRAME:
             raise FrameError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
-        return decode(self._exactly(length))
+        payload = self._exactly(length)
+        if len(payload) < length:
+            raise FrameCut("the stream ended inside a frame")
+        return decode(payload)
 
     def _exactly(self, size: int) -> bytes:
-        parts, missing = [], size
-        while missing:
-            part = self._receive(missing)
-            if not part:
-                if missing == size == _HEADER.size:
-                    return b""
+        """`size` bytes, none if the stream is at its end."""
+        # One buffer: kept apart, bytes that come one by one would take forty times their size.
+        data = bytearray()
+        while len(data) < size:
+            part = self._receive(size - len(data))
+            if not part and data:
                 raise FrameCut("the stream ended inside a frame")
-            parts.append(part)
-            missing -= len(part)
-        return b"".join(parts)
+            if not part:
+                break
+            data += part
+        return bytes(data)
 
 
 def encode(frame: Frame) -> bytes:

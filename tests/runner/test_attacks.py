@@ -42,46 +42,46 @@ def attack(
     return str(caught.value), results
 
 
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("os.write(1, b'\\xff\\xff\\xff\\xff')", "4294967295 bytes is over the limit"),
-        ("print('{\"reward\": 1.0}', flush=True)", "over the limit"),
-        ("raw(b'\\xff\\xfe')", "not UTF-8"),
-        ("raw(b'[]')", "not an object but list"),
-        ("raw(b'')", "not JSON"),
-        ("result(1, reward=float('nan'))", "NaN is not a number"),
-        ("result(1, reward=float('inf'))", "Infinity is not a number"),
-        ("result(1, reward='@'); ", "reward.*not a number"),
-        ("raw(json.dumps(frame('result', reward=7)).replace('7', '1e999').encode())", "finite"),
-        ("raw(json.dumps(frame('log')).replace('{', '{\"seq\": 0, ').encode())", "key twice"),
-        ("raw(b'{\"a\":' + b'[' * 10**6)", "deeper than 32|not JSON"),
-        ("result(1, reward=True)", "reward.*not a number"),
-        ("result(1, reward='1')", "reward.*not a number"),
-        ("result(1, reward=1.5)", "reward.*outside 0 to 1"),
-        ("result(1, reward=2**70)", "beyond 64 bits"),
-        ("result(1, passed=True)", "passed.*does not belong"),
-        ("result(1, nonce='0' * 32)", "nonce.*not this run's"),
-        ("result(1, seq=7)", "seq.*is not 2"),
-        ("result(1, seq=0)", "seq.*is not 2"),
-        ("result(99)", "sent a result for rollout 99, which is not under way"),
-        ("result(1, turns=3)", "claims 3 turns; the model gave 0"),
-        ("result(1, reward=None, error={'kind': 'model', 'text': ''})", "blames the model"),
-        ("model(99)", "asked the model for rollout 99, which is not under way"),
-        ("model(1); model(1, rid=1)", "asked twice at once"),
-        ("model(1); model(2)", "request id 0 twice"),
-        ("model(1, tools=[])", "tools.*does not belong"),
-        ("model(1); result(1)", "ended while the model was answering"),
-        ("send('ready', proto=1, python='3')", "Ready frame out of turn"),
-        ("send('hello', format='dataset', tasks=1, load_s=0)", "Loaded frame out of turn"),
-        (
-            "send('task', id=1, task=0, messages=[], error={'kind': 'environment', 'text': ''})",
-            "TaskShown frame out of turn",
-        ),
-        ("send('reply', rid=0, body={})", "type.*unknown"),
-        ("while True: send('log', level='info', text='spam')", "more than 1000 log frames"),
-    ],
-)
+BREAKS = [
+    ("os.write(1, b'\\xff\\xff\\xff\\xff')", "4294967295 bytes is over the limit"),
+    ("print('{\"reward\": 1.0}', flush=True)", "over the limit"),
+    ("raw(b'\\xff\\xfe')", "not UTF-8"),
+    ("raw(b'[]')", "not an object but list"),
+    ("raw(b'')", "not JSON"),
+    ("result(1, reward=float('nan'))", "NaN is not a number"),
+    ("result(1, reward=float('inf'))", "Infinity is not a number"),
+    ("result(1, reward='@'); ", "reward.*not a number"),
+    ("raw(json.dumps(frame('result', reward=7)).replace('7', '1e999').encode())", "finite"),
+    ("raw(json.dumps(frame('log')).replace('{', '{\"seq\": 0, ').encode())", "key twice"),
+    ("raw(b'{\"a\":' + b'[' * 10**6)", "deeper than 32|not JSON"),
+    ("result(1, reward=True)", "reward.*not a number"),
+    ("result(1, reward='1')", "reward.*not a number"),
+    ("result(1, reward=1.5)", "reward.*outside 0 to 1"),
+    ("result(1, reward=2**70)", "beyond 64 bits"),
+    ("result(1, passed=True)", "passed.*does not belong"),
+    ("result(1, nonce='0' * 32)", "nonce.*not this run's"),
+    ("result(1, seq=7)", "seq.*is not 2"),
+    ("result(1, seq=0)", "seq.*is not 2"),
+    ("result(99)", "sent a result for rollout 99, which is not under way"),
+    ("result(1, turns=3)", "claims 3 turns; the model gave 0"),
+    ("result(1, reward=None, error={'kind': 'model', 'text': ''})", "blames the model"),
+    ("model(99)", "asked the model for rollout 99, which is not under way"),
+    ("model(1); model(1, rid=1)", "asked twice at once"),
+    ("model(1); model(2)", "request id 0 twice"),
+    ("model(1, tools=[])", "tools.*does not belong"),
+    ("model(1); result(1)", "ended while the model was answering"),
+    ("send('ready', proto=1, python='3')", "Ready frame out of turn"),
+    ("send('hello', format='dataset', tasks=1, load_s=0)", "Loaded frame out of turn"),
+    (
+        "send('task', id=1, task=0, messages=[], error={'kind': 'environment', 'text': ''})",
+        "TaskShown frame out of turn",
+    ),
+    ("send('reply', rid=0, body={})", "type.*unknown"),
+    ("while True: send('log', level='info', text='spam')", "more than 1000 log frames"),
+]
+
+
+@pytest.mark.parametrize(("script", "words"), BREAKS)
 def test_a_runner_that_breaks_the_protocol(bench: Bench, script: str, words: str) -> None:
     said, results = attack(bench, script)
     assert re.search(words, said), said
@@ -118,36 +118,35 @@ def test_a_cancelled_rollout_cannot_ask_on_and_on(bench: Bench) -> None:
     assert [one.error_kind for one in results] == ["environment"]
 
 
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("send('hello', format='dataset', tasks=1, load_s=0)", "Loaded frame out of turn"),
-        ("result(1)", "Result frame out of turn"),
-        ("send('ready', proto=2, python='3')", "proto.*is not 1"),
-        ("send('ready', proto=1, python='3')\nresult(1)", "Result frame out of turn"),
-        ("send('ready', proto=1, python='3')\nsend('ready', proto=1, python='3')", "out of turn"),
-        (
-            "send('ready', proto=1, python='3')\n"
-            "send('hello', format='dataset', tasks=1, load_s=0)",
-            "loaded a dataset, not a gymnasium",
-        ),
-    ],
-)
+BEGINNINGS = [
+    ("send('hello', format='dataset', tasks=1, load_s=0)", "Loaded frame out of turn"),
+    ("result(1)", "Result frame out of turn"),
+    ("send('ready', proto=2, python='3')", "proto.*is not 1"),
+    ("send('ready', proto=1, python='3')\nresult(1)", "Result frame out of turn"),
+    ("send('ready', proto=1, python='3')\nsend('ready', proto=1, python='3')", "out of turn"),
+    (
+        "send('ready', proto=1, python='3')\nsend('hello', format='dataset', tasks=1, load_s=0)",
+        "loaded a dataset, not a gymnasium",
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "words"), BEGINNINGS)
 def test_a_runner_that_begins_wrongly(bench: Bench, script: str, words: str) -> None:
     said, results = attack(bench, script, hello=False, format="gymnasium")
     assert re.search(words, said), said
     assert results == []
 
 
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("send('task', id=9, task=5, messages=[], error=E)", "out of turn"),
-        ("send('task', id=1, task=6, messages=[], error=E)", "showed task 6, not 5"),
-        ("model(1)", "Ask frame out of turn"),
-        ("result(1)", "Result frame out of turn"),
-    ],
-)
+PEEKS = [
+    ("send('task', id=9, task=5, messages=[], error=E)", "out of turn"),
+    ("send('task', id=1, task=6, messages=[], error=E)", "showed task 6, not 5"),
+    ("model(1)", "Ask frame out of turn"),
+    ("result(1)", "Result frame out of turn"),
+]
+
+
+@pytest.mark.parametrize(("script", "words"), PEEKS)
 def test_a_peek_that_is_answered_wrongly(bench: Bench, script: str, words: str) -> None:
     error = "E = {'kind': 'environment', 'text': ''}\n"
     bench.scripted(error + script)

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -111,6 +112,23 @@ def test_the_largest_frame_and_one_byte_more() -> None:
 def test_a_stream_that_ends_inside_a_frame(cut: int) -> None:
     with pytest.raises(FrameCut):
         reader(encode({"a": 1234})[:cut]).read()
+
+
+def test_a_stream_that_ends_after_a_length_of_four() -> None:
+    with pytest.raises(FrameCut):
+        reader(struct.pack(">I", 4)).read()
+
+
+def test_bytes_that_come_one_by_one_take_no_more_than_their_size() -> None:
+    payload = b'{"a":"' + b"xy" * 200_000 + b'"}'
+    source = reader(packed(payload), 2)
+    tracemalloc.start()
+    try:
+        source.read()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * len(payload)
 
 
 @pytest.mark.parametrize(
