@@ -15,9 +15,8 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import UserRateThrottle
 
-from environments import services
+from environments import quotas, services
 from environments.archives import LIMITS
 from environments.downloads import archive_response
 from environments.filters import DEFAULT_ORDER, ORDERS, CatalogueFilter, catalogue
@@ -37,13 +36,6 @@ from hub.errors import Problem, Refused
 from hub.rest import MIB, ApiView, KeysetPagination, problems
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-
-
-class UploadThrottle(UserRateThrottle):
-    """What one person may upload; well above what people do, well below what scripts could."""
-
-    scope = "upload"
-    rate = "120/hour"
 
 
 # A view of one version, which its address names.
@@ -116,9 +108,6 @@ class Versions(ApiView, ListAPIView):
     def get_permissions(self) -> Sequence[BasePermission]:
         return [has_scope(Scope.UPLOAD)()] if self.request.method == "POST" else []
 
-    def get_throttles(self) -> list[Any]:
-        return [UploadThrottle()] if self.request.method == "POST" else []
-
     def get_queryset(self) -> QuerySet[Version]:
         versions = visible_versions(viewer(self.request)).filter(
             environment__owner__username=self.kwargs["owner"], environment__name=self.kwargs["name"]
@@ -140,7 +129,8 @@ class Versions(ApiView, ListAPIView):
     @extend_schema(
         summary="Upload a version",
         description="The archive says name and version. 200 if the hub has these very bytes. "
-        "422 names every fault found; nothing is kept then.",
+        "422 names every fault found; nothing is kept then. 413 with the code `quota` says how "
+        "much is used and allowed; 429 has a `Retry-After`.",
         request={"multipart/form-data": UploadSerializer},
         responses={
             (200, "application/json"): VersionDetailSerializer,
@@ -152,6 +142,8 @@ class Versions(ApiView, ListAPIView):
         person = get_object_or_404(User, username=owner)
         if not can_upload_to(request.user, person):
             raise Refused(f"You may not upload as {person}", status=403)
+        # Before the body is read; `submit` counts.
+        quotas.refuse_too_many(request.user)
         asked = UploadSerializer(data=_body(request))
         asked.is_valid(raise_exception=True)
         upload = asked.validated_data["archive"]

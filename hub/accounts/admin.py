@@ -13,10 +13,11 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from unfold.admin import StackedInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from hub.accounts import services
-from hub.accounts.models import ApiToken, User
+from hub.accounts.models import ApiToken, Quota, User
 from hub.audit.admin import AuditedAdmin, ReadOnlyAdmin, decide
 
 # Signing in to the administration goes by the site's own page and its rate limits.
@@ -28,6 +29,15 @@ class NewUserForm(UserCreationForm):
     class Meta:
         model = User
         fields = ["username", "email"]
+
+
+class QuotaInline(StackedInline):
+    """What this person may use, where it is not the usual."""
+
+    model = Quota
+    extra = 0
+    can_delete = True
+    verbose_name_plural = "quota (empty fields mean the usual)"
 
 
 class UserAdmin(DjangoUserAdmin, AuditedAdmin):
@@ -48,6 +58,9 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
         ("Dates", {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [(None, {"fields": ["username", "email", "password1", "password2"]})]
+
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> list[Any]:
+        return [] if obj is None else [QuotaInline]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         fixed = ["is_active", "last_login", "date_joined"]
