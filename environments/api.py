@@ -14,9 +14,8 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import UserRateThrottle
 
-from environments import services
+from environments import quotas, services
 from environments.archives import LIMITS
 from environments.downloads import archive_response
 from environments.filters import DEFAULT_ORDER, ORDERS, CatalogueFilter, catalogue
@@ -35,13 +34,6 @@ from hub.accounts.models import Scope, User
 from hub.accounts.tokens import has_scope, viewer
 from hub.errors import Refused
 from hub.rest import MIB, ApiView, KeysetPagination, problems
-
-
-class UploadThrottle(UserRateThrottle):
-    """What one person may upload; well above what people do, well below what scripts could."""
-
-    scope = "upload"
-    rate = "120/hour"
 
 
 # A view of one version, which its address names.
@@ -114,9 +106,6 @@ class Versions(ApiView, ListAPIView):
     def get_permissions(self) -> Sequence[BasePermission]:
         return [has_scope(Scope.UPLOAD)()] if self.request.method == "POST" else []
 
-    def get_throttles(self) -> list[Any]:
-        return [UploadThrottle()] if self.request.method == "POST" else []
-
     def get_queryset(self) -> QuerySet[Version]:
         versions = visible_versions(viewer(self.request)).filter(
             environment__owner__username=self.kwargs["owner"], environment__name=self.kwargs["name"]
@@ -138,7 +127,8 @@ class Versions(ApiView, ListAPIView):
     @extend_schema(
         summary="Upload a version",
         description="The archive says name and version. 200 if the hub has these very bytes. "
-        "422 names every fault found; nothing is kept then.",
+        "422 names every fault found; nothing is kept then. 413 with the code `quota` says how "
+        "much is used and allowed; 429 has a `Retry-After`.",
         request={"multipart/form-data": UploadSerializer},
         responses={
             (200, "application/json"): VersionDetailSerializer,
@@ -150,6 +140,8 @@ class Versions(ApiView, ListAPIView):
         person = get_object_or_404(User, username=owner)
         if not can_upload_to(request.user, person):
             raise Refused(f"You may not upload as {person}", status=403)
+        # Before the body is read; `submit` counts.
+        quotas.refuse_too_many(request.user)
         asked = UploadSerializer(data=_body(request))
         asked.is_valid(raise_exception=True)
         upload = asked.validated_data["archive"]

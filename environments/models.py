@@ -9,6 +9,7 @@ from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from environments.states import Review, Status
@@ -170,3 +171,16 @@ class Headline(models.Model):
 
     def __str__(self) -> str:
         return f"headline of {self.version}"
+
+
+class UploadAttempt(models.Model):
+    """An upload of somebody, whatever came of it; kept while it counts (quotas.py)."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "at"], name="upload_attempt_user")]
+
+    def __str__(self) -> str:
+        return f"upload of {self.user} at {self.at}"

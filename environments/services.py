@@ -7,11 +7,11 @@ from celery import current_app
 from django.contrib.postgres.search import SearchVector
 from django.core.files.base import File
 from django.core.files.storage import default_storage
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Value
 from kombu.exceptions import OperationalError
 
-from environments import archives, manifest
+from environments import archives, manifest, quotas
 from environments.models import Environment, Headline, Version
 from environments.queries import can_upload_to
 from environments.states import Review, Status, review_sources, status_sources
@@ -38,21 +38,22 @@ def submit(
     """Check an archive and add it as a version of `owner/name`.
 
     `name` None takes the name from the manifest. Returns the version and whether it is new: the
-    same bytes again give the version that is there. Raises Refused (403, 409, 413, 422) with
+    same bytes again give the version that is there. Raises Refused (403, 409, 413, 422, 429) with
     every problem found; then nothing was stored.
     """
     if not can_upload_to(actor, owner):
         raise Refused(f"You may not upload as {owner}", status=403)
+    quotas.count_upload(actor)
     archive, described = check(file, filename)
     if name is not None and name != described.name:
         raise Refused(
             "The name does not match",
             [Problem("project.name", f"The archive is of '{described.name}', not of '{name}'.")],
         )
-    try:
-        return _add_version(archive, file, described, filename, owner, actor, changelog)
-    except IntegrityError:
-        # Another request added the same number in between: now it can be compared with.
+    with transaction.atomic():
+        # From here on, uploads to one owner take turns: so none passes the quota beside another,
+        # and what a second one of the same number finds is there to be compared with.
+        quotas.reserve(owner, sha256=archive.sha256, size=archive.size)
         return _add_version(archive, file, described, filename, owner, actor, changelog)
 
 
@@ -104,7 +105,6 @@ def _hold_bytes(sha256: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(sha256[:15], 16)])
 
 
-@transaction.atomic
 def _add_version(
     archive: archives.Archive,
     file: BinaryIO,

@@ -188,7 +188,10 @@ def _upload_page(
         "limit_mib": MIB_LIMIT,
     }
     status = refused.status if refused else 200
-    return render(request, "environments/upload.html", context, status=status)
+    answer = render(request, "environments/upload.html", context, status=status)
+    if refused and refused.retry_after is not None:
+        answer["Retry-After"] = str(refused.retry_after)
+    return answer
 
 
 def _submit(request: HttpRequest, form: UploadForm) -> Version:

@@ -14,11 +14,15 @@ class Problem:
 
 @dataclass
 class Refused(Exception):
-    """The request cannot be carried out; nothing was changed."""
+    """The request cannot be carried out; nothing was changed.
+
+    `retry_after`: the seconds after which it can, if time alone helps.
+    """
 
     title: str
     problems: list[Problem] = field(default_factory=list)
     status: int = 422
+    retry_after: int | None = None
 
     def __str__(self) -> str:
         return "; ".join([self.title, *(f"{p.where}: {p.message}" for p in self.problems)])

@@ -36,9 +36,9 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
         errors = [{"field": p.where, "code": p.code, "message": p.message} for p in exc.problems]
         detail = " ".join(p.message for p in exc.problems[:3])
         set_rollback()
-        return _answer(
-            Response(status=exc.status), problem_details(exc.status, exc.title, detail, errors)
-        )
+        headers = {} if exc.retry_after is None else {"Retry-After": str(exc.retry_after)}
+        body = problem_details(exc.status, exc.title, detail, errors)
+        return _answer(Response(status=exc.status, headers=headers), body)
     response = exception_handler(exc, context)
     if response is None:
         return None

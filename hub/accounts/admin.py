@@ -20,7 +20,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from hub.accounts import services
-from hub.accounts.models import ApiToken, User
+from hub.accounts.models import ApiToken, Quota, User
 from hub.audit.admin import AuditedAdmin, ReadOnlyAdmin, decide
 
 
@@ -50,6 +50,15 @@ class NewUserForm(UserCreationForm):
         fields = ["username", "email"]
 
 
+class QuotaInline(admin.StackedInline):
+    """What this person may use, where it is not the usual."""
+
+    model = Quota
+    extra = 0
+    can_delete = True
+    verbose_name_plural = "quota (empty fields mean the usual)"
+
+
 class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     """Nobody is deleted or locked out here: banning takes sessions and tokens too."""
 
@@ -66,6 +75,9 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
         ("Dates", {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [(None, {"fields": ["username", "email", "password1", "password2"]})]
+
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> list[Any]:
+        return [] if obj is None else [QuotaInline]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         fixed = ["is_active", "last_login", "date_joined"]

@@ -61,20 +61,30 @@ class AuditedAdmin(LastingAdmin):
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
         """Called once for every form that was saved, just before it is logged."""
+        self._record(request, form, "created" if add else "changed")
+        for formset in formsets or []:
+            for one in formset.forms:
+                if one.has_changed():
+                    self._record(request, one, "removed" if _is_removed(one) else "changed")
+        return super().construct_change_message(request, form, formsets, add)
+
+    def _record(self, request: HttpRequest, form: Any, verb: str) -> None:
         changed = {
             name: "(hidden)" if name in self.secret_fields else shown(form.cleaned_data.get(name))
             for name in form.changed_data
         }
-        verb = "created" if add else "changed"
-        noun = form.instance._meta.model_name if hasattr(form, "instance") else "user"
         target = form.instance if hasattr(form, "instance") else form.user
+        noun = target._meta.model_name if hasattr(form, "instance") else "user"
         audit.record(
             actor=request.user,  # type: ignore[arg-type]
             action=f"{noun}.{verb}",
             target=target,
             data={"fields": changed},
         )
-        return super().construct_change_message(request, form, formsets, add)
+
+
+def _is_removed(form: Any) -> bool:
+    return bool(form.cleaned_data.get("DELETE"))
 
 
 def shown(value: object) -> object:

@@ -10,7 +10,6 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
 from rest_framework.test import APIClient
 
-from environments.api import UploadThrottle
 from environments.archives import LIMITS
 from environments.models import Version
 from environments.storage import DurableFileSystemStorage
@@ -174,16 +173,6 @@ def test_a_full_disk_keeps_nothing(owner, upload, monkeypatch):
 def test_a_disk_that_fills_while_the_body_arrives(owner, upload, monkeypatch):
     monkeypatch.setattr(MemoryFileUploadHandler, "receive_data_chunk", fails_with(errno.ENOSPC))
     assert upload(client_of(owner), packed()).status_code == 507
-
-
-def test_too_many_uploads_are_refused_for_a_while(owner, upload, monkeypatch):
-    monkeypatch.setattr(UploadThrottle, "rate", "2/hour")
-    client = client_of(owner)
-    statuses = [upload(client, packed()).status_code for _ in range(3)]
-    assert statuses == [201, 200, 429]
-    answer = upload(client, packed())
-    assert int(answer["Retry-After"]) > 0
-    assert client.get(VERSIONS).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])

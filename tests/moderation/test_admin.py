@@ -169,8 +169,9 @@ def test_a_moderator_does_not_lock_out_an_administrator(moderator, boss):
 
 
 def test_changing_a_person_is_recorded(boss, owner):
+    quota = {"quota-TOTAL_FORMS": "0", "quota-INITIAL_FORMS": "0"}
     answer = browser_of(boss).post(
-        url_of(owner), {"email": "ada@example.org", "is_trusted": "on", "is_active": ""}
+        url_of(owner), {"email": "ada@example.org", "is_trusted": "on", "is_active": ""} | quota
     )
     assert answer.status_code == 302
     owner.refresh_from_db()

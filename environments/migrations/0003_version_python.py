@@ -7,7 +7,7 @@ def forget_old_locks(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("environments", "0001_initial")]
+    dependencies = [("environments", "0002_upload_attempts")]
 
     operations = [
         migrations.AddField(
