@@ -1,9 +1,9 @@
 """Filling the store's disk, uploading one thing many times at once, killing the site."""
 
-import hashlib
 import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults import processes
@@ -11,6 +11,7 @@ from tests.faults.clients import ACCEPTED, Upload
 from tests.faults.scene import Scene
 
 CLIENTS = 20
+PART = 4 << 20  # bytes by which a balloon grows
 LITTLE = 1 << 20  # bytes that a nearly full disk has left
 CALM_S = 60.0
 
@@ -133,16 +134,15 @@ class _Balloon:
 
     def __enter__(self) -> None:
         assert os.path.ismount(self._path.parent), "only a disk of the run's own is filled"
-        with self._path.open("wb") as file:
-            free = os.statvfs(self._path).f_bavail * os.statvfs(self._path).f_bsize
-            if free > self._leave:
-                os.posix_fallocate(file.fileno(), 0, free - self._leave)
+        with self._path.open("wb", buffering=0) as file:
+            while (free := self._free() - self._leave) > 0:
+                # Others write to this disk too: what was free a moment ago may be theirs by now.
+                with suppress(OSError):
+                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), min(free, PART))
+
+    def _free(self) -> int:
+        found = os.statvfs(self._path.parent)
+        return found.f_bavail * found.f_bsize
 
     def __exit__(self, *_: object) -> None:
         self._path.unlink()
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a stored file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
