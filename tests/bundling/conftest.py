@@ -1,14 +1,18 @@
 """A package index of the test's own, a store, and both drivers."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from graders.bundling import resolving
 from graders.bundling.index import Index
 from graders.bundling.limits import BuildLimits
+from graders.bundling.lock import Locked
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
+from graders.sandbox import Sandbox
 from tests.bundling.served import Served
 from tests.sandbox.conftest import sandbox, state_dir  # noqa: F401 - fixtures
 
@@ -66,3 +70,28 @@ def make_stock(make_index: Callable[..., Index], store: Store) -> Callable[..., 
         return Stock(store, make_index(url, **limits), shelf, BuildLimits(**limits))
 
     return make
+
+
+@pytest.fixture
+def resolve(sandbox: Sandbox) -> Callable[..., list[Locked]]:  # noqa: F811
+    """Locks requirements in the sandbox, building what has no wheel."""
+
+    def run(
+        requirements: list[str], stock: Stock, check: Callable[[], None] = lambda: None
+    ) -> list[Locked]:
+        return resolving.resolve(
+            requirements, sandbox=sandbox, stock=stock, job="test-build", check=check
+        )
+
+    return run
+
+
+@pytest.fixture
+def built(resolve: Callable[..., list[Locked]]) -> Callable[..., AbstractContextManager[Path]]:
+    """The unpacked wheel of the only package that some requirements come to."""
+
+    def run(requirements: list[str], stock: Stock) -> AbstractContextManager[Path]:
+        (locked,) = resolve(requirements, stock)
+        return stock.tree(locked)
+
+    return run

@@ -82,7 +82,7 @@ def test_other_bytes_are_never_kept(store):
         (EnvironmentFault("bad wheel"), EnvironmentFault, "bad wheel"),
         (PlatformFault("index down"), PlatformFault, "index down"),
         (OSError(5, "Input/output error"), PlatformFault, "store failed: Input/output error"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
     ],
 )
 def test_what_fails_half_way_leaves_nothing(store, error, raised, words):
