@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import traceback
 import urllib.request
 from pathlib import Path
 from threading import Thread
@@ -54,10 +55,8 @@ def main() -> NoReturn:
                 wire.send("ready", proto=1, python=platform.python_version())
             case "answer" | "part":
                 web.deliver(frame)
-            case "resolve":
-                Thread(target=builder.resolve, args=(frame,), daemon=True).start()
-            case "build":
-                Thread(target=builder.build, args=(frame,), daemon=True).start()
+            case "resolve" | "build":
+                Thread(target=builder.carry_out, args=(frame,), daemon=True).start()
     os._exit(0)
 
 
@@ -74,33 +73,39 @@ class Builder:
             "UV_DEFAULT_INDEX": f"{web.url}/simple",
         }
 
-    def resolve(self, frame: dict[str, Any]) -> None:
+    def carry_out(self, frame: dict[str, Any]) -> None:
+        """Do what a frame says. A fault of this program ends it, so that nobody waits for more."""
+        try:
+            self._resolve(frame) if frame["type"] == "resolve" else self._build(frame)
+        except (Failed, OSError) as error:
+            self._wire.send("failed", text=_shortened(str(error)))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    def _resolve(self, frame: dict[str, Any]) -> None:
         """Lock the requirements."""
         options = [
             *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
             *("--quiet", "--python", "python3", "--python-platform", frame["platform"]),
         ]
         text = "\n".join(frame["requirements"])
-        try:
-            locked = self._uv(["pip", "compile", "-", *options], text)
-            self._wire.send("lock", text=locked)
-        except Failed as error:
-            self._wire.send("failed", text=str(error))
+        self._wire.send("lock", text=self._uv(["pip", "compile", "-", *options], text))
 
-    def build(self, frame: dict[str, Any]) -> None:
+    def _build(self, frame: dict[str, Any]) -> None:
         """Build a wheel from a source archive, and send it."""
         folder = WORK / "made"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         archive = WORK / frame["filename"]
-        try:
-            with urllib.request.urlopen(f"{self._web.url}{frame['path']}") as source:  # noqa: S310
-                archive.write_bytes(source.read())
-            self._uv(["build", "--wheel", "--python", "python3", "-o", folder, archive], "")
-            (wheel,) = folder.glob("*.whl")
-            self._send(wheel)
-        except (Failed, OSError, ValueError) as error:
-            self._wire.send("failed", text=str(error)[-MAX_TEXT:])
+        url = f"{self._web.url}{frame['path']}"
+        with urllib.request.urlopen(url) as source, archive.open("wb") as file:  # noqa: S310
+            shutil.copyfileobj(source, file)
+        self._uv(["build", "--wheel", "--python", "python3", "-o", folder, archive], "")
+        made = list(folder.glob("*.whl"))
+        if len(made) != 1:
+            raise Failed(f"{archive.name} builds {len(made)} wheels instead of one.")
+        self._send(made[0])
 
     def _send(self, wheel: Path) -> None:
         self._wire.send("wheel", filename=wheel.name, size=wheel.stat().st_size)
@@ -124,11 +129,13 @@ class Builder:
 
     def _plain(self, said: str) -> str:
         """What uv said, without the address that only exists in here."""
-        said = re.sub(rf"{re.escape(self._web.url)}(/simple)?/?", "the index/", said)
-        said = said.strip()
-        if len(said) > MAX_TEXT:
-            said = f"{said[: MAX_TEXT // 2 - 10]}\n[...]\n{said[-MAX_TEXT // 2 + 10 :]}"
-        return said
+        return re.sub(rf"{re.escape(self._web.url)}(/simple)?/?", "the index/", said).strip()
+
+
+def _shortened(said: str) -> str:
+    if len(said) > MAX_TEXT:
+        said = f"{said[: MAX_TEXT // 2 - 10]}\n[...]\n{said[-MAX_TEXT // 2 + 10 :]}"
+    return said
 
 
 if __name__ == "__main__":

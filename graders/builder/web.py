@@ -4,6 +4,7 @@ import base64
 import itertools
 import queue
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -35,10 +36,16 @@ class Web:
 
     def deliver(self, frame: dict[str, Any]) -> None:
         """Pass on a frame of an answer; waits while its reader is slow."""
-        self._waiting[frame["rid"]].put(frame)
+        waiting = self._waiting.get(frame["rid"])
+        if waiting is not None:  # else its reader hung up
+            waiting.put(frame)
 
     def forget(self, number: int) -> None:
-        del self._waiting[number]
+        """Nobody reads this answer any more."""
+        waiting = self._waiting.pop(number)
+        with suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()  # lets `deliver` go on if it waits
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         web = self
@@ -48,28 +55,24 @@ class Web:
 
             def do_GET(self) -> None:
                 number, parts = web.ask(self.path)
-                head = parts.get()
                 try:
-                    self.send_response(head["status"])
-                    self.send_header("Content-Type", head["media"])
-                    self.send_header("Content-Length", str(head["length"]))
-                    self.end_headers()
-                    self._write(parts)
+                    self._answer(parts)
+                except OSError:
+                    self.close_connection = True
                 finally:
                     web.forget(number)
 
             def do_HEAD(self) -> None:
                 self.send_error(405)
 
-            def _write(self, parts: "queue.Queue[dict[str, Any]]") -> None:
-                gone = False
-                while (part := parts.get())["data"] is not None:
-                    try:
-                        if not gone:
-                            self.wfile.write(base64.b64decode(part["data"]))
-                    except OSError:
-                        gone = True  # the rest is on its way all the same
-                        self.close_connection = True
+            def _answer(self, parts: "queue.Queue[dict[str, Any]]") -> None:
+                head = parts.get()
+                self.send_response(head["status"])
+                self.send_header("Content-Type", head["media"])
+                self.send_header("Content-Length", str(head["length"]))
+                self.end_headers()
+                while (data := parts.get()["data"]) is not None:
+                    self.wfile.write(base64.b64decode(data))
 
             def log_message(self, *_: object) -> None:
                 pass

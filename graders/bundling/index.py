@@ -4,15 +4,17 @@ Only files that a page lists with a SHA-256 exist; every byte of them is checked
 """
 
 import hashlib
+import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from threading import Lock
 from typing import Any
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import httpx
 import uv
@@ -24,8 +26,8 @@ from graders.errors import EnvironmentFault, PlatformFault
 ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.2"
 PAGE_LIMIT = 64 * MIB
 METADATA_LIMIT = 16 * MIB
-CHUNK = 1 << 18
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,249}")  # what a file may be called
 SUFFIXES = (".whl", ".tar.gz", ".zip")
 
 
@@ -67,7 +69,7 @@ class Index:
     """
 
     def __init__(self, url: str, limits: BuildLimits) -> None:
-        self._url = url.rstrip("/") + "/"
+        self._url, self._auth = _without_credentials(url)
         self._limits = limits
         self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=True, max_redirects=5)
         self._lock = Lock()
@@ -93,39 +95,40 @@ class Index:
         """A wheel's METADATA, which the index offers beside it. Raises LookupError if not."""
         if file.metadata_sha256 is None:
             raise LookupError(file.filename)
-        found = b""
+        found = bytearray()
         for chunk in self._checked(f"{file.url}.metadata", file.metadata_sha256, file.filename):
             found += chunk
             if len(found) > METADATA_LIMIT:
                 raise PlatformFault(f"The metadata of {file.filename} is too large.")
-        return found
+        return bytes(found)
 
     def _page(self, url: str) -> list[File]:
-        with self._get(url, ACCEPT) as response:
+        path = urlsplit(url).path
+        with self._get(url, {"Accept": ACCEPT}) as response:
             if response.status_code == 404:
                 return []
             self._refuse_failure(response)
-            text = b""
-            for chunk in self._metered(response):
+            text = bytearray()
+            for chunk in self._metered(response.iter_bytes()):
                 text += chunk
                 if len(text) > PAGE_LIMIT:
-                    raise PlatformFault(f"The index's page {urlsplit(url).path} is too large.")
+                    raise PlatformFault(f"The index's page {path} is too large.")
             kind = response.headers.get("Content-Type", "")
-            try:
-                return (
-                    _from_json(text, str(response.url))
-                    if "json" in kind
-                    else _from_html(text.decode("utf-8", "replace"), str(response.url))
-                )
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                path = urlsplit(url).path
-                raise PlatformFault(f"The index's page {path} cannot be read: {error}") from error
+            base = str(response.url)
+        try:
+            read = _from_json if "json" in kind else _from_html
+            return read(text.decode("utf-8", "replace"), base)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise PlatformFault(
+                f"The index's page {path} cannot be read ({type(error).__name__})."
+            ) from error
 
     def _checked(self, url: str, sha256: str, name: str) -> Iterator[bytes]:
         digest, held = hashlib.sha256(), b""
-        with self._get(url, "*/*") as response:
+        # As they are: a server that compresses .tar.gz once more would change the bytes.
+        with self._get(url, {"Accept": "*/*", "Accept-Encoding": "identity"}) as response:
             self._refuse_failure(response)
-            for chunk in self._metered(response):
+            for chunk in self._metered(response.iter_raw()):
                 if held:
                     yield held
                 held = chunk
@@ -135,7 +138,7 @@ class Index:
         yield held
 
     @contextmanager
-    def _get(self, url: str, accept: str) -> Iterator[httpx.Response]:
+    def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         with self._lock:
             self._requests += 1
             if self._requests > self._limits.requests:
@@ -143,14 +146,21 @@ class Index:
                     f"Resolving the dependencies took over {self._limits.requests} requests: "
                     "pin the versions of the largest ones."
                 )
+        # Credentials go where they belong: a page may list files of another host.
+        auth = self._auth if _origin(url) == _origin(self._url) else None
         try:
-            with self._client.stream("GET", url, headers={"Accept": accept}) as response:
+            with self._client.stream("GET", url, headers=headers, auth=auth) as response:
                 yield response
+        except httpx.InvalidURL as error:
+            raise PlatformFault("The package index lists an address that is none.") from error
         except httpx.HTTPError as error:
-            raise PlatformFault(f"The package index did not answer: {error or error!r}") from error
+            raise PlatformFault(
+                f"The package index did not answer: {error or type(error).__name__}"
+            ) from error
 
-    def _metered(self, response: httpx.Response) -> Iterator[bytes]:
-        for chunk in response.iter_bytes(CHUNK):
+    def _metered(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        late = time.monotonic() + self._limits.seconds
+        for chunk in chunks:
             with self._lock:
                 self._bytes += len(chunk)
                 if self._bytes > self._limits.download_mb * MIB:
@@ -158,6 +168,10 @@ class Index:
                         f"The dependencies are more than {self._limits.download_mb} MiB to "
                         "download: depend on less, or on smaller releases."
                     )
+            if time.monotonic() > late:
+                raise PlatformFault(
+                    f"The package index took over {self._limits.seconds:g} s for one answer."
+                )
             yield chunk
 
     def _refuse_failure(self, response: httpx.Response) -> None:
@@ -166,15 +180,31 @@ class Index:
             raise PlatformFault(f"The package index answered {response.status_code} for {path}.")
 
 
-def _from_json(text: bytes, base: str) -> list[File]:
-    page = httpx.Response(200, content=text).json()
-    return list(filter(None, (_file(entry, base) for entry in page["files"])))
+def _without_credentials(url: str) -> tuple[str, httpx.BasicAuth | None]:
+    """An index's address as it may be shown and logged, and the credentials that stood in it."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PlatformFault("The package index's address does not begin with http:// or https://.")
+    credentials, _, host = parts.netloc.rpartition("@")
+    plain = parts._replace(netloc=host, path=parts.path.rstrip("/") + "/", query="", fragment="")
+    user, _, password = credentials.partition(":")
+    auth = httpx.BasicAuth(unquote(user), unquote(password)) if credentials else None
+    return plain.geturl(), auth
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _from_json(text: str, base: str) -> list[File]:
+    return list(filter(None, (_file(entry, base) for entry in json.loads(text)["files"])))
 
 
 def _file(entry: dict[str, Any], base: str) -> File | None:
     """A listed file; None for what nobody installs, and for what has no digest to check."""
     name, sha256 = str(entry["filename"]), entry.get("hashes", {}).get("sha256")
-    if not name.endswith(SUFFIXES) or "/" in name or not _is_digest(sha256):
+    if not PLAIN.fullmatch(name) or not name.endswith(SUFFIXES) or not _is_digest(sha256):
         return None
     offered = entry.get("core-metadata", entry.get("dist-info-metadata"))
     metadata = offered.get("sha256") if isinstance(offered, dict) else None
@@ -211,7 +241,7 @@ class _Links(HTMLParser):
         yanked = "data-yanked" in found and (found["data-yanked"] or True)
         self.entries.append(
             {
-                "filename": urlsplit(url).path.rpartition("/")[2],
+                "filename": unquote(urlsplit(url).path.rpartition("/")[2]),
                 "url": url,
                 "hashes": {kind: digest},
                 "requires-python": found.get("data-requires-python"),

@@ -8,13 +8,16 @@ Each line is one that pip and uv read too.
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from typing import TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})(?=\s|$)")
+FILENAME = re.compile(r" # ([A-Za-z0-9._+!-]+\.whl)(?=,|$)")
 BUILT = re.compile(r"#.*, built from sha256:([0-9a-f]{64})$")
 
 
@@ -47,10 +50,14 @@ class Locked:
         return f"{pin} # {self.filename}{built}"
 
 
+P = TypeVar("P", Pin, Locked)
+
+
 def pins(text: str) -> list[Pin]:
     """The pins of what `uv pip compile --generate-hashes` wrote. Raises BadLock."""
     joined = text.replace("\\\n", " ")
-    return [_pin(line) for line in map(str.strip, joined.splitlines()) if line and line[0] != "#"]
+    found = [_pin(line) for line in map(str.strip, joined.splitlines()) if line and line[0] != "#"]
+    return _each_once(found)
 
 
 def write(wheels: list[Locked], python: str) -> str:
@@ -61,7 +68,14 @@ def write(wheels: list[Locked], python: str) -> str:
 
 def read(text: str) -> list[Locked]:
     """The wheels of a lock's text. Raises BadLock."""
-    return [_locked(line) for line in text.splitlines() if line and line[0] != "#"]
+    return _each_once([_locked(line) for line in text.splitlines() if line and line[0] != "#"])
+
+
+def _each_once(found: list[P]) -> list[P]:
+    for name, times in Counter(one.name for one in found).items():
+        if times > 1:
+            raise BadLock(f"{name} is pinned {times} times")
+    return found
 
 
 def _pin(line: str) -> Pin:
@@ -82,7 +96,7 @@ def _pin(line: str) -> Pin:
 
 def _locked(line: str) -> Locked:
     pin = _pin(line.partition(" #")[0])
-    filename = re.search(r" # ([^\s,]+\.whl)", line)
+    filename = FILENAME.search(line)
     built = BUILT.search(line)
     if len(pin.hashes) != 1 or filename is None:
         raise BadLock(f"{line[:200]!r} does not name one wheel")

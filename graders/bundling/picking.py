@@ -11,7 +11,7 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
-from graders.bundling.index import File
+from graders.bundling.index import PLAIN, File
 from graders.bundling.lock import Pin
 from graders.sandbox.interpreters import minor
 
@@ -50,39 +50,36 @@ def wheel(pin: Pin, files: Iterable[File], wanted: list[Tag]) -> File | None:
     rank = {tag: place for place, tag in enumerate(wanted)}
     found = []
     for file in files:
-        if file.sha256 in pin.hashes and file.filename.endswith(".whl"):
-            place = min((rank[tag] for tag in _tags(file.filename) if tag in rank), default=None)
-            if place is not None:
-                found.append((place, file.filename, file))
+        if file.sha256 in pin.hashes:
+            usable = _tags(file.filename, pin) & rank.keys()
+            if usable:
+                found.append((min(rank[tag] for tag in usable), file.filename, file))
     return min(found, key=lambda one: one[:2])[2] if found else None
 
 
 def source(pin: Pin, files: Iterable[File]) -> File | None:
     """The source archive that the pin allows, None if there is none."""
-    found = [file for file in files if file.sha256 in pin.hashes and is_source(file.filename)]
+    found = [file for file in files if file.sha256 in pin.hashes and _is_source(file.filename, pin)]
     return min(found, key=lambda file: not file.filename.endswith(".tar.gz"), default=None)
-
-
-def is_source(filename: str) -> bool:
-    """Whether a file's name is that of a source archive."""
-    try:
-        parse_sdist_filename(filename)
-    except InvalidSdistFilename:
-        return False
-    return True
 
 
 def fits(filename: str, pin: Pin, wanted: list[Tag]) -> bool:
     """Whether a wheel that was built is of the pinned version, and of use here."""
+    return bool(PLAIN.fullmatch(filename)) and not _tags(filename, pin).isdisjoint(wanted)
+
+
+def _is_source(filename: str, pin: Pin) -> bool:
     try:
-        name, version, _, found = parse_wheel_filename(filename)
-    except InvalidWheelFilename:
+        name, version = parse_sdist_filename(filename)
+    except InvalidSdistFilename:
         return False
-    return name == pin.name and str(version) == pin.version and not found.isdisjoint(wanted)
+    return (name, str(version)) == (pin.name, pin.version)
 
 
-def _tags(filename: str) -> frozenset[Tag]:
+def _tags(filename: str, pin: Pin) -> frozenset[Tag]:
+    """The tags of a wheel of the pinned version; none for any other file."""
     try:
-        return parse_wheel_filename(filename)[3]
+        name, version, _, tags = parse_wheel_filename(filename)
     except InvalidWheelFilename:
         return frozenset()
+    return tags if (name, str(version)) == (pin.name, pin.version) else frozenset()

@@ -5,17 +5,19 @@ names an address. Whole files come from the store, and go into it, by their dige
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
+from typing import BinaryIO
 
-from graders.bundling.index import CHUNK, File, Index
+from graders.bundling.index import File, Index
 from graders.bundling.store import Store
 
 PAGE = re.compile(r"/simple/([A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?)/?")
 FILE = re.compile(r"/file/([0-9a-f]{64})/[^/]{1,300}?(\.metadata)?")
+CHUNK = 1 << 18  # bytes
 JSON = "application/vnd.pypi.simple.v1+json"
 BINARY = "application/octet-stream"
 
@@ -71,8 +73,9 @@ class Relay:
         return _whole(json.dumps(page).encode(), JSON)
 
     def _file(self, file: File) -> Answer:
-        path = self._store.download(file.sha256, lambda: self._index.content(file))
-        return Answer(HTTPStatus.OK, BINARY, path.stat().st_size, _read(path))
+        with self._store.download(file.sha256, lambda: self._index.content(file)) as path:
+            opened = path.open("rb")  # readable to its end, even if it is dropped
+        return Answer(HTTPStatus.OK, BINARY, os.fstat(opened.fileno()).st_size, _read(opened))
 
     def _metadata(self, file: File) -> Answer:
         try:
@@ -81,8 +84,8 @@ class Relay:
             return _nothing()
 
 
-def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _read(opened: BinaryIO) -> Iterator[bytes]:
+    with opened as file:
         while chunk := file.read(CHUNK):
             yield chunk
 

@@ -30,9 +30,13 @@ def resolve(
     attempt = _Attempt(requirements, sandbox, stock, job, check)
     try:
         return attempt.run(None)
-    except BuildFailed:
+    except BuildFailed as failure:
         # Most sources are pure Python, and the compiler is large: it comes only now.
-        return attempt.run(toolchain.mount(stock))
+        try:
+            with toolchain.mount(stock, check) as compiler:
+                return attempt.run(compiler)
+        except toolchain.NoCompiler as missing:
+            raise EnvironmentFault(f"{failure}\n{missing}") from missing
 
 
 class _Attempt:

@@ -21,6 +21,7 @@ import uv
 
 from graders import runner as runner_package
 from graders.bundling import picking, toolchain
+from graders.bundling.index import TooMuch
 from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.relay import Relay
 from graders.errors import EnvironmentFault, GraderError, PlatformFault
@@ -47,7 +48,7 @@ PIDS = 256
 FETCHES = 8  # at once
 CHECK_S = 0.5
 MAX_PATH = 1000
-MAX_LOCK = 1 << 20  # characters
+MAX_LOCK = 4 << 20  # characters
 PIECE = 1 << 20  # bytes of a wheel in one frame
 SMALL_TALK_MB = 64  # what a build says beside its wheels, which are longer in base64
 
@@ -90,6 +91,7 @@ class BuildSession:
         self._sent = self._received = 0
         self._send_lock = threading.Lock()
         self._built = 0  # bytes
+        self._fetches = 0
         self._check = check
         self._over = threading.Event()
         self._trouble: Exception | None = None
@@ -102,8 +104,12 @@ class BuildSession:
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._watch, daemon=True).start()
-        self._send("start", proto=1)
-        self._next({"ready": lambda fields: (fields.whole("proto", 1), fields.text("python", 99))})
+        try:
+            self._send("start", proto=1)
+            self._next({"ready": _ready})
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -112,10 +118,7 @@ class BuildSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
-        self._running.kill()
-        self._running.wait()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._end()
 
     def resolve(self, requirements: list[str]) -> str:
         """The requirements, locked: `name==version --hash=...` lines."""
@@ -137,6 +140,12 @@ class BuildSession:
             parts.append(part)
             missing -= len(part)
         return Built(name, digest.hexdigest(), b"".join(parts))
+
+    def _end(self) -> None:
+        self._over.set()
+        self._running.kill()
+        self._running.wait()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _wheel_head(self, fields: Fields) -> tuple[str, int]:
         name, size = fields.text("filename", 2 * MAX_NAME), fields.whole("size", 1 << 40)
@@ -173,6 +182,7 @@ class BuildSession:
             if kind == "fetch":
                 number, path = fields.whole("rid", 10**9), fields.text("path", MAX_PATH)
                 fields.finish()
+                self._count_fetch()
                 self._pool.submit(self._answer, number, path)
             elif kind == "failed":
                 said = fields.text("text", MAX_TEXT)
@@ -183,6 +193,14 @@ class BuildSession:
                 return found
             else:
                 raise ProtocolError(f"The builder sent a {kind!a} frame out of turn.")
+
+    def _count_fetch(self) -> None:
+        self._fetches += 1
+        if self._fetches > self._limits.requests:
+            raise TooMuch(
+                f"Resolving the dependencies took over {self._limits.requests} requests: pin the "
+                "versions of the largest ones."
+            )
 
     def _frame(self) -> tuple[Fields, str]:
         try:
@@ -217,6 +235,8 @@ class BuildSession:
                 length=answer.length,
             )
             for chunk in answer.body:
+                if self._over.is_set():
+                    return
                 self._send("part", rid=number, data=base64.b64encode(chunk).decode())
             self._send("part", rid=number, data=None)
         except GraderError as error:
@@ -267,6 +287,11 @@ class BuildSession:
             case EndReason.KILLED:
                 return PlatformFault("The build was stopped.")
         return PlatformFault(f"The build sandbox failed ({ending.reason}). {stderr}".strip())
+
+
+def _ready(fields: Fields) -> None:
+    fields.whole("proto", 1, least=1)
+    fields.text("python", MAX_NAME)
 
 
 def _piece(fields: Fields) -> bytes:

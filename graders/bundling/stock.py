@@ -1,7 +1,8 @@
 """The wheels that bundles are linked from: fetched, checked, unpacked once on each host."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +27,10 @@ class Kept(Protocol):
         ...
 
 
+class NotListed(PlatformFault):
+    """The package index has no such file, or has it no more."""
+
+
 @dataclass(frozen=True)
 class Stock:
     """A host's store, and where it is filled from."""
@@ -35,25 +40,40 @@ class Stock:
     kept: Kept
     limits: BuildLimits
 
-    def tree(self, wheel: Locked) -> Path:
-        """A wheel's files, read-only. Raises PlatformFault if it cannot be had."""
+    def tree(
+        self, wheel: Locked, check: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[Path]:
+        """A wheel's files, read-only, held while the context lasts.
+
+        Raises PlatformFault if it cannot be had, EnvironmentFault if it is none, and what `check`
+        raises, which is called all through a download.
+        """
+
+        def chunks() -> Iterator[bytes]:
+            for chunk in self._content(wheel):
+                check()
+                yield chunk
 
         def unpack(target: Path) -> None:
-            path = self.store.download(wheel.sha256, lambda: self._content(wheel))
-            wheels.unpack(path, target, wheel.filename, self.limits)
+            with self.store.download(wheel.sha256, chunks) as path:
+                wheels.unpack(path, target, wheel.filename, self.limits)
 
         return self.store.wheel(wheel.sha256, unpack)
 
-    def install(self, locked: list[Locked], folder: Path) -> None:
+    def install(
+        self, locked: list[Locked], folder: Path, check: Callable[[], None] = lambda: None
+    ) -> None:
         """Link the files of the wheels into `folder`.
 
-        Raises EnvironmentFault if they are too large or clash, PlatformFault if one cannot be had.
+        Raises EnvironmentFault if they are too large or clash, and what `tree` raises.
         """
         folder.mkdir(mode=0o755, exist_ok=True)
         files = size = 0
         for wheel in locked:
+            check()
             try:
-                count, length = _link(self.tree(wheel), folder)
+                with self.tree(wheel, check) as tree:
+                    count, length = _link(tree, folder)
             except CLASHES as error:
                 raise EnvironmentFault(
                     f"{wheel.filename} has a file where another package has a folder."
@@ -72,27 +92,28 @@ class Stock:
             return [self.kept.get(wheel.sha256)]
         except FileNotFoundError as error:
             raise PlatformFault(
-                f"The wheel {wheel.filename}, which was built here, is missing."
+                f"The wheel {wheel.filename}, which was built here, is missing from the storage."
             ) from error
 
     def _listed(self, wheel: Locked) -> Iterable[bytes]:
         for file in self.index.files(wheel.name):
             if file.sha256 == wheel.sha256:
                 return self.index.content(file)
-        raise PlatformFault(
+        raise NotListed(
             f"The package index does not list {wheel.filename} (sha256 {wheel.sha256[:12]}…)."
         )
 
 
 def _link(tree: Path, folder: Path) -> tuple[int, int]:
-    """Hard links of a tree's files in `folder`; how many, and their bytes."""
+    """Hard links of a tree's files in `folder`; how many, folders counted, and their bytes."""
     count = size = 0
     for source in tree.rglob("*"):
         target = folder / source.relative_to(tree)
         if source.is_dir():
             target.mkdir(mode=0o755, exist_ok=True)
-            continue
-        target.unlink(missing_ok=True)  # two packages may bring one file: the later one stands
-        os.link(source, target)
-        count, size = count + 1, size + source.stat().st_size
+        else:
+            target.unlink(missing_ok=True)  # two packages may bring one file: the later one stands
+            os.link(source, target)
+            size += source.stat().st_size
+        count += 1
     return count, size

@@ -6,37 +6,44 @@
 
 Only workers write here; a sandbox sees one bundle, mounted read-only. Everything appears whole,
 by a rename, and can be made again, so what was used least recently is dropped when the budget is
-spent. A bundle that is `held` stays.
+spent. Who uses an entry holds a lock on it, and what is held stays.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from graders.errors import PlatformFault
 
 KINDS = ("files", "wheels", "bundles")
-SCRATCH_AGE_S = 6 * 3600.0  # nothing is in the making for longer
+SCRATCH = ".new-"
+SCRATCH_AGE_S = 60.0  # far longer than it takes to lock a folder that was just made
+BLOCK = 512  # bytes, of `st_blocks`
 
 
 class Store:
-    """The store under `root`, shared by all workers of a host. `budget` is in bytes."""
+    """The store under `root`, shared by all workers of a host. `budget` is in bytes.
+
+    Entries are made where they are missing, and held as long as their context lasts. Raises
+    PlatformFault where the disk fails.
+    """
 
     def __init__(self, root: Path, budget: int) -> None:
         self._root = root
         self._budget = budget
 
-    def download(self, sha256: str, chunks: Callable[[], Iterable[bytes]]) -> Path:
-        """The file with that digest, written from `chunks()` if it is not there.
-
-        Raises PlatformFault if they are other bytes, or the disk is full.
-        """
+    def download(
+        self, sha256: str, chunks: Callable[[], Iterable[bytes]]
+    ) -> AbstractContextManager[Path]:
+        """The file with that digest, written from `chunks()`; PlatformFault for other bytes."""
 
         def make(path: Path) -> None:
             digest = hashlib.sha256()
@@ -45,80 +52,84 @@ class Store:
                     digest.update(chunk)
                     file.write(chunk)
             if digest.hexdigest() != sha256:
-                raise PlatformFault("A download is not what was asked for.")
+                raise PlatformFault(f"The file {sha256[:12]}… came with other bytes.")
 
         return self._entry("files", sha256, make)
 
-    def wheel(self, sha256: str, unpack: Callable[[Path], None]) -> Path:
+    def wheel(self, sha256: str, unpack: Callable[[Path], None]) -> AbstractContextManager[Path]:
         """The unpacked wheel with that digest; `unpack` fills a path that does not exist."""
         return self._entry("wheels", sha256, unpack)
 
     @contextmanager
     def bundle(self, digest: str, fill: Callable[[Path], None]) -> Iterator[Path]:
-        """The bundle of that name, held as long as the context lasts."""
-        lock = self._folder("bundles") / f".{digest}.lock"
-        while True:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
-                if not _is_current(descriptor, lock):
-                    continue  # the bundle was dropped, lock and all, while we waited
-                fresh = not (self._folder("bundles") / digest).exists()
-                path = self._entry("bundles", digest, fill)
-                if fresh:
-                    self.trim()
-                yield path
-                return
-            finally:
-                os.close(descriptor)
+        """The bundle of that name; `fill` fills a path that does not exist."""
+        fresh = not (self._root / "bundles" / digest).exists()
+        with self._entry("bundles", digest, fill) as path:
+            if fresh:
+                self.trim()
+            yield path
 
     def trim(self) -> int:
         """Drop what was used least recently until the budget holds. Returns the bytes in use."""
         self._clear_scratch()
-        used = sum(_blocks(path) for path in _files(self._root))
-        entries = sorted(
-            (
-                path
-                for kind in KINDS
-                for path in self._folder(kind).iterdir()
-                if path.name[0] != "."
-            ),
-            key=lambda path: path.lstat().st_mtime,
-        )
-        for entry in entries:
-            if used <= self._budget:
-                break
-            used -= self._drop(entry)
+        used = _size(_everything(self._root))
+        if used > self._budget:
+            # A wheel that a bundle links to frees nothing, so it goes only after the bundle.
+            for entry in self._by_use() * 2:
+                if used <= self._budget:
+                    break
+                used -= self._drop(entry)
         return used
 
-    def _drop(self, entry: Path) -> int:
-        """Remove one entry unless it is held; the bytes that this set free."""
-        lock = entry.with_name(f".{entry.name}.lock")
-        with _exclusively(lock if entry.parent.name == "bundles" else None) as free:
-            if not free:
-                return 0
-            # Files that are linked elsewhere stay on the disk.
-            freed = sum(_blocks(path) for path in _files(entry) if path.lstat().st_nlink == 1)
-            _remove(entry)
-            lock.unlink(missing_ok=True)
-        return freed
+    def _by_use(self) -> list[Path]:
+        """All entries, the one that was used least recently first."""
+        found = []
+        for kind in KINDS:
+            for path in self._folder(kind).iterdir():
+                with suppress(FileNotFoundError):
+                    if path.name[0] != ".":
+                        found.append((path.lstat().st_mtime, path))
+        return [path for _, path in sorted(found)]
 
-    def _entry(self, kind: str, digest: str, make: Callable[[Path], None]) -> Path:
-        final = self._folder(kind) / digest
-        with suppress(FileNotFoundError):
-            os.utime(final)
-            return final
-        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder(kind)))
+    def _drop(self, entry: Path) -> int:
+        """Remove one entry unless it is held or linked; the bytes that this set free."""
+        with _locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB) as free:
+            found = list(_everything(entry)) if free else []
+            alone = [status for status in found if not _is_linked(status)]
+            if not found or (entry.parent.name == "wheels" and len(alone) < len(found)):
+                return 0
+            with self._scratch(entry.parent) as scratch:
+                entry.rename(scratch / "dropped")
+        return _size(alone)
+
+    @contextmanager
+    def _entry(self, kind: str, digest: str, make: Callable[[Path], None]) -> Iterator[Path]:
+        path = self._root / kind / digest
+        while True:
+            if not path.exists():
+                self._make(path, make)
+            with _locked(path, fcntl.LOCK_SH) as ours:
+                if ours:  # else it was dropped while we waited
+                    os.utime(path)
+                    yield path
+                    return
+
+    def _make(self, path: Path, make: Callable[[Path], None]) -> None:
         try:
-            make(scratch / "made")
-            with suppress(OSError):  # another worker was faster; what it made is the same
-                (scratch / "made").rename(final)
-            os.utime(final)
+            with self._scratch(self._folder(path.parent.name)) as scratch:
+                make(scratch / "made")
+                _settle(scratch / "made", path)
         except OSError as error:
             raise PlatformFault(f"The worker's store failed: {error.strerror or error}") from error
+
+    @contextmanager
+    def _scratch(self, folder: Path) -> Iterator[Path]:
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=folder))
+        try:
+            with _locked(scratch, fcntl.LOCK_SH):
+                yield scratch
         finally:
             _remove(scratch)
-        return final
 
     def _folder(self, kind: str) -> Path:
         folder = self._root / kind
@@ -126,56 +137,75 @@ class Store:
         return folder
 
     def _clear_scratch(self) -> None:
-        """What a killed worker was making."""
+        """What killed workers were making."""
         for kind in KINDS:
-            for path in self._folder(kind).glob(".new-*"):
-                with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > SCRATCH_AGE_S:
+            for path in self._folder(kind).glob(f"{SCRATCH}*"):
+                with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as free:
+                    if free and time.time() - path.stat().st_mtime > SCRATCH_AGE_S:
                         _remove(path)
 
 
 @contextmanager
-def _exclusively(lock: Path | None) -> Iterator[bool]:
-    """Whether nobody holds the lock, which is then ours; True without one."""
-    if lock is None:
-        yield True
-        return
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(path: Path, how: int) -> Iterator[bool]:
+    """Lock a file or folder itself. False if it is gone, or if others hold it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         yield False
+        return
+    try:
+        yield _lock(descriptor, path, how)
     finally:
         os.close(descriptor)
 
 
-def _is_current(descriptor: int, lock: Path) -> bool:
+def _lock(descriptor: int, path: Path, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _settle(made: Path, final: Path) -> None:
+    try:
+        made.rename(final)
+    except OSError as error:
+        # Another worker was faster; what it made is the same.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _everything(top: Path) -> Iterator[os.stat_result]:
+    """The status of a file or folder, and of all that is in it."""
+    left = [os.fspath(top)]
     with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), lock.stat())
-    return False
+        yield top.lstat()
+    while left:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(left.pop()) as found:
+            for entry in found:
+                with suppress(FileNotFoundError):
+                    yield entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
 
 
-def _files(top: Path) -> Iterator[Path]:
-    """Every file under `top`, or `top` itself, each inode once."""
-    seen = set()
-    found: Iterable[Path] = [top] if top.is_file() else top.rglob("*")
-    for path in found:
-        with suppress(FileNotFoundError):
-            status = path.lstat()
-            if not path.is_dir() and status.st_ino not in seen:
-                seen.add(status.st_ino)
-                yield path
+def _is_linked(status: os.stat_result) -> bool:
+    """Whether a file has another name, which may be in another entry."""
+    return status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode)
 
 
-def _blocks(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        return path.lstat().st_blocks * 512
-    return 0
+def _size(found: Iterable[os.stat_result]) -> int:
+    """Bytes on the disk, each file once however many names it has."""
+    seen, used = set(), 0
+    for status in found:
+        if _is_linked(status):
+            if status.st_ino in seen:
+                continue
+            seen.add(status.st_ino)
+        used += status.st_blocks * BLOCK
+    return used
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

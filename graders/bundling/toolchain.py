@@ -4,12 +4,14 @@ The images and roots of sandboxes have none, so that a run finds none. Zig's com
 beside its libraries, brings the headers of every C library and runs from a read-only mount.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from graders.bundling import picking
 from graders.bundling.limits import BuildLimits
 from graders.bundling.lock import Locked
-from graders.bundling.stock import Stock
+from graders.bundling.stock import NotListed, Stock
 from graders.errors import EnvironmentFault
 from graders.sandbox.base import Mount
 
@@ -27,16 +29,29 @@ WHEELS = {
 }
 
 
-def mount(stock: Stock) -> Mount:
-    """What a build sandbox mounts to compile. Raises EnvironmentFault where there is none, and
-    PlatformFault where it cannot be had."""
+class NoCompiler(EnvironmentFault):
+    """Sources that need a compiler cannot be built here."""
+
+
+@contextmanager
+def mount(stock: Stock, check: Callable[[], None]) -> Iterator[Mount]:
+    """What a build sandbox mounts to compile.
+
+    Raises NoCompiler where there is none, PlatformFault where it cannot be had, and what `check`
+    raises, which is called all through its download.
+    """
     if picking.machine() not in WHEELS:
-        raise EnvironmentFault(f"There is no compiler for {picking.machine()} here.")
+        raise NoCompiler(f"There is no compiler for {picking.machine()} here.")
     sha256, tags = WHEELS[picking.machine()]
     wheel = Locked("ziglang", VERSION, sha256, f"ziglang-{VERSION}-py3-none-{tags}.whl")
     # Not the version's to pay for: the limits are the usual ones, whatever the operator's are.
-    tree = replace(stock, limits=BuildLimits()).tree(wheel)
-    return Mount(tree / "ziglang", MOUNTED)
+    found = replace(stock, limits=BuildLimits()).tree(wheel, check)
+    with ExitStack() as held:
+        try:
+            tree = held.enter_context(found)
+        except NotListed as error:
+            raise NoCompiler(f"There is no compiler here. {error}") from error
+        yield Mount(tree / "ziglang", MOUNTED)
 
 
 def environment() -> dict[str, str]:

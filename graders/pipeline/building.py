@@ -19,7 +19,7 @@ def run(held: Claim, heartbeat: Heartbeat) -> None:
     version, sandbox = evaluation.version, launching.runtime(evaluation.version)
     version.lock = _lock(version, sandbox, held, heartbeat)
     version.python = minor(sandbox.python)
-    with bundles.held(version):
+    with bundles.held(version, heartbeat.check):
         pass  # made here, where a fault of the dependencies is told as one
     with jobs.guarded(held) as job:
         catalogue.keep_build(version=version, lock=version.lock, python=version.python)

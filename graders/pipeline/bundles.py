@@ -61,10 +61,13 @@ def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], No
 
 
 @contextmanager
-def held(version: Version) -> Iterator[Path]:
-    """The bundle of a version that was built, made if it is not there; kept while this lasts."""
+def held(version: Version, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """The bundle of a version that was built, made if it is not there; kept while this lasts.
+
+    What `check` raises ends the making. Raises EnvironmentFault or PlatformFault besides.
+    """
     digest = hashlib.sha256(f"{version.sha256}\n{version.lock}".encode()).hexdigest()
-    with store().bundle(digest, lambda folder: _fill(folder, version)) as bundle:
+    with store().bundle(digest, lambda folder: _fill(folder, version, check)) as bundle:
         yield bundle
 
 
@@ -83,7 +86,10 @@ def store() -> Store:
 def _stock() -> Iterator[Stock]:
     limits = BuildLimits(**settings.BUILD_LIMITS)
     with closing(Index(settings.PACKAGE_INDEX_URL or _default_index(), limits)) as index:
-        yield Stock(store(), index, _Kept(), limits)
+        try:
+            yield Stock(store(), index, _Kept(), limits)
+        finally:
+            store().trim()  # a build that fails has downloaded too
 
 
 @functools.cache
@@ -91,7 +97,7 @@ def _default_index() -> str:
     return default_url()
 
 
-def _fill(folder: Path, version: Version) -> None:
+def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
     folder.mkdir()
     try:
         with default_storage.open(version.storage_key) as file:
@@ -101,7 +107,7 @@ def _fill(folder: Path, version: Version) -> None:
     except archives.BadArchive as error:
         raise EnvironmentFault(f"The archive is not accepted: {error}") from error
     with _stock() as stock:
-        stock.install(locks.read(version.lock), folder / "site")
+        stock.install(locks.read(version.lock), folder / "site", check)
     _describe(folder / "site", version)
     # Whoever runs inside the sandbox has to be able to read it, whatever this process's umask.
     for path in (folder, *folder.rglob("*")):
