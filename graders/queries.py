@@ -110,10 +110,9 @@ def waits_for(evaluation: Evaluation) -> str:
     if allowed is None or running < allowed:
         return "waiting for a worker"
     before = scheduling.before(evaluation, owner)
-    return (
-        f"waiting for its turn: {running} of {owner}'s evaluations are running, as many as may "
-        f"at once, and {before} more wait before it"
-    )
+    verb = "is" if running == 1 else "are"
+    place = f"{before} more before it" if before else "it is next"
+    return f"waiting for its turn: {running} of {owner}'s {verb} running, the most at once; {place}"
 
 
 def tasks(

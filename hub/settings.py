@@ -301,6 +301,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # An upload does not wait long for a broker that is away: the sweeper will send its message.
     "socket_connect_timeout": 2,
     "socket_timeout": 5,
+    "max_retries": 1,
+    "interval_start": 0.1,
 }
 CELERY_BEAT_SCHEDULE = {
     # What was not started by the next turn is dropped, so that turns do not pile up.

@@ -168,9 +168,9 @@ def test_who_waits_reads_for_what(settings, owner: User, evaluation: Evaluation)
     take()
     assert waiting(evaluation) is None
     second, third = (make_evaluation(make_version(owner)) for _ in range(2))
-    words = f"waiting for its turn: 1 of {owner}'s evaluations are running"
-    assert waiting(second).startswith(words)
-    assert waiting(third).endswith("and 1 more wait before it")
+    words = f"waiting for its turn: 1 of {owner}'s is running, the most at once"
+    assert waiting(second) == f"{words}; it is next"
+    assert waiting(third) == f"{words}; 1 more before it"
     browser = Client()
     browser.force_login(owner)
     part = browser.get(

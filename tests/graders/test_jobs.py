@@ -3,16 +3,19 @@
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
+from kombu import Connection
 
 from graders import beating, jobs, logs, services, sweeping, waking, working
 from graders.beating import Heartbeat
 from graders.errors import EnvironmentFault, ModelUnavailable
 from graders.models import Evaluation, Job, Profile
 from graders.states import KINDS, JobKind, JobStatus, Stage
+from hub.celery import app
 from tests.factories import make_evaluation, make_model, make_version
 from tests.graders.leases import expire, make_due, take
 
@@ -315,3 +318,23 @@ def until(condition) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.02)
+
+
+def test_a_broker_that_is_away_stops_neither_workers_nor_the_sweeper(
+    job: Job, monkeypatch, tmp_path: Path
+) -> None:
+    away = f"redis+socket://{tmp_path}/no.sock"
+    monkeypatch.setattr(
+        app,
+        "connection_for_write",
+        lambda *_, **__: Connection(away, transport_options=app.conf.broker_transport_options),
+    )
+    monkeypatch.setattr(app, "_pool", None)
+    monkeypatch.setattr(app.amqp, "_producer_pool", None)
+    began = time.monotonic()
+    assert waking.waiting("build") is None
+    assert not waking.wake("build")
+    sweeping.sweep()
+    assert time.monotonic() - began < 10
+    monkeypatch.setitem(working.STEPS, JobKind.BUILD, lambda *_: None)
+    assert working.work("build", worker="a")
