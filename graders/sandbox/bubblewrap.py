@@ -169,7 +169,8 @@ class Bubblewrap(Sandbox):
             *("--new-session", "--clearenv", "--hostname", "env"),
             *(word for name, value in env.items() for word in ("--setenv", name, value)),
             *(word for source, target in binds for word in ("--ro-bind", source, target)),
-            *("--proc", "/proc"),
+            # A run would own the limits of its IPC namespace there.
+            *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"),
             *(word for path in self._hidden_files for word in ("--ro-bind", "/dev/null", path)),
             *(word for path in self._hidden_folders for word in _empty(path)),
             *("--dev", "/dev", "--bind", f"{STAGE}/shm", "/dev/shm"),  # noqa: S108
