@@ -11,7 +11,7 @@ TAG = "sandbox"
 def check_sandbox(**_: object) -> list[checks.CheckMessage]:
     """Start the sandbox that this host's workers use, and ask it."""
     try:
-        found = launching.sandboxes()
+        found = launching.look_again()
     except PlatformFault as fault:
         hint = "Do what it says for one of them, or set SANDBOX_DRIVER to the one you want."
         return [checks.Error(str(fault), hint=hint, id="sandbox.E001")]

@@ -82,7 +82,7 @@ def take_stock() -> Offer:
     """
     hostname = socket.gethostname()
     try:
-        found = launching.sandboxes()
+        found = launching.look_again()
     except PlatformFault as fault:
         hosts.record(hostname=hostname, driver="", pythons=[], warnings=[str(fault)])
         raise

@@ -48,6 +48,12 @@ def sandboxes(driver: str = "") -> Offer:
         ) from error
 
 
+def look_again(driver: str = "") -> Offer:
+    """What works here now, whatever did before. Raises as `sandboxes` does."""
+    _offer.cache_clear()
+    return sandboxes(driver)
+
+
 @functools.cache
 def _offer(
     driver: str,

@@ -48,7 +48,7 @@ def test_reaping_writes_down_the_host(settings):
     sweeping.reap()
     found = Host.objects.get()
     assert (found.hostname, found.driver) == (socket.gethostname(), "bubblewrap")
-    assert re.fullmatch(r"3\.\d+", found.pythons[0])
+    assert re.fullmatch(r"3\.\d+\.\d+", found.pythons[0])
     assert found.warnings == Bubblewrap(settings.PATHS.sandbox).warnings()
     assert 0 <= (timezone.now() - found.seen).total_seconds() < 60
 
@@ -99,10 +99,10 @@ def test_the_check_warns_with_a_hint(piped):
 
 
 def test_the_check_fails_where_nothing_works(monkeypatch):
-    def broken(state_dir):
+    def broken(state_dir, python):
         raise SandboxUnavailable("bubblewrap's root could not be made")
 
-    monkeypatch.setattr("graders.sandbox.Bubblewrap", broken)
+    monkeypatch.setattr("graders.sandbox.offers.Bubblewrap", broken)
     with pytest.raises(SystemCheckError, match=r"sandbox\.E001.*root could not be made"):
         check()
 

@@ -7,6 +7,7 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Model
 
+from graders import hosts
 from graders.models import Evaluation, Job
 from hub.accounts.models import ApiToken, User
 from hub.accounts.services import create_token
@@ -91,5 +92,6 @@ def make_scene() -> Scene:
         "job": Job.objects.filter(evaluation=public).latest("id"),
         "version": private.version,
         "user": people["owner"],
+        "host": hosts.record(hostname="one", driver="docker", pythons=["3.12.1"], warnings=[]),
     }
     return scene

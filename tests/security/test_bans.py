@@ -134,13 +134,14 @@ def test_a_session_that_begins_during_a_ban_ends_with_it(ada: User, boss: User) 
 def test_a_ban_during_an_upload_refuses_it(
     ada: User, boss: User, with_token: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = catalogue._store
+    check = catalogue.check
 
-    def store_and_ban(*args: Any) -> None:
-        stored(*args)
+    def check_and_ban(*args: Any) -> Any:
+        found = check(*args)
         ban(user=ada, actor=boss, reason="Spam.")
+        return found
 
-    monkeypatch.setattr(catalogue, "_store", store_and_ban)
+    monkeypatch.setattr(catalogue, "check", check_and_ban)
     from django.core.files.uploadedfile import SimpleUploadedFile
 
     archive = SimpleUploadedFile("coins.tar.gz", packed())

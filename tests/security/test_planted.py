@@ -51,7 +51,7 @@ CHECKED = {
 # Downloads, and what only takes a POST.
 NO_PAGES = {
     *("admin:jsi18n", "admin:logout", "api-archive", "account_logout"),
-    *("account-token-revoke", "version-retry", "api-schema"),
+    *("account-token-revoke", "version-retry", "evaluation-cancel", "api-cancel", "api-schema"),
 }
 
 
