@@ -124,7 +124,10 @@ class Builder:
             check=False,
         )
         if done.returncode != 0:
-            raise Failed(self._plain(done.stderr.decode("utf-8", "replace")))
+            said = self._plain(done.stderr.decode("utf-8", "replace"))
+            if done.returncode < 0:
+                said = f"{said}\nuv was ended by signal {-done.returncode}."
+            raise Failed(said)
         return done.stdout.decode("utf-8", "replace")
 
     def _plain(self, said: str) -> str:

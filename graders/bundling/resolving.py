@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
 
 from graders.bundling import lock, picking, toolchain
@@ -27,7 +28,7 @@ def resolve(
     Raises EnvironmentFault if there is no such set, or if it is too large; PlatformFault where the
     index or the sandbox failed; and what `check` raises, which is called twice a second.
     """
-    attempt = _Attempt(requirements, sandbox, stock, job, check)
+    attempt = _Attempt([_plain(one) for one in requirements], sandbox, stock, job, check)
     try:
         return attempt.run(None)
     except BuildFailed as failure:
@@ -37,6 +38,21 @@ def resolve(
                 return attempt.run(compiler)
         except toolchain.NoCompiler as missing:
             raise EnvironmentFault(f"{failure}\n{missing}") from missing
+
+
+def _plain(text: str) -> str:
+    """A requirement as one line that can be nothing else, such as an option of uv."""
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        why = str(error).partition("\n")[0][:200]
+        raise EnvironmentFault(f"The dependency {text[:200]!a} is none: {why}") from error
+    if requirement.url:
+        raise EnvironmentFault(
+            f"The dependency {text[:200]!a} names an address; only packages of the index can be "
+            "installed. Name a version."
+        )
+    return str(requirement)
 
 
 class _Attempt:

@@ -8,6 +8,7 @@ for an attacker's, checks each file by a digest of its own, and gives it to this
 import base64
 import binascii
 import hashlib
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -26,7 +27,15 @@ from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.relay import Relay
 from graders.errors import EnvironmentFault, GraderError, PlatformFault
 from graders.fields import Fields, ProtocolError
-from graders.runner.frames import MAX_NAME, MAX_TEXT, Frame, FrameError, FrameReader, encode
+from graders.runner.frames import (
+    MAX_NAME,
+    MAX_TEXT,
+    Frame,
+    FrameCut,
+    FrameError,
+    FrameReader,
+    encode,
+)
 from graders.sandbox.base import (
     Ending,
     EndReason,
@@ -50,6 +59,7 @@ CHECK_S = 0.5
 MAX_PATH = 1000
 MAX_LOCK = 4 << 20  # characters
 PIECE = 1 << 20  # bytes of a wheel in one frame
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 SMALL_TALK_MB = 64  # what a build says beside its wheels, which are longer in base64
 
 
@@ -92,6 +102,7 @@ class BuildSession:
         self._send_lock = threading.Lock()
         self._built = 0  # bytes
         self._fetches = 0
+        self._is_ready = False
         self._check = check
         self._over = threading.Event()
         self._trouble: Exception | None = None
@@ -107,6 +118,7 @@ class BuildSession:
         try:
             self._send("start", proto=1)
             self._next({"ready": _ready})
+            self._is_ready = True
         except BaseException:
             self._end()
             raise
@@ -185,8 +197,7 @@ class BuildSession:
                 self._count_fetch()
                 self._pool.submit(self._answer, number, path)
             elif kind == "failed":
-                said = fields.text("text", MAX_TEXT)
-                raise self._trouble or _explain(said)
+                raise self._failure(fields.text("text", MAX_TEXT))
             elif kind in wanted:
                 found = wanted[kind](fields)
                 fields.finish()
@@ -205,6 +216,8 @@ class BuildSession:
     def _frame(self) -> tuple[Fields, str]:
         try:
             frame = self._reader.read()
+        except FrameCut as error:
+            raise self._death(self._running.wait()) from error
         except FrameError as error:
             raise self._trouble or ProtocolError(
                 f"The builder broke the protocol: {error}."
@@ -267,26 +280,41 @@ class BuildSession:
             except FrameError as error:
                 raise EnvironmentFault(f"The requirements cannot be sent: {error}.") from error
 
+    def _failure(self, said: str) -> Exception:
+        """Why the builder says that it failed."""
+        self._running.kill()
+        ending = self._running.wait()
+        if self._trouble is not None or ending.reason is EndReason.OUT_OF_MEMORY:
+            return self._death(ending)
+        fault = BuildFailed if "build backend returned an error" in said else EnvironmentFault
+        return fault(f"The dependencies cannot be installed.\n{_printable(said)}")
+
     def _death(self, ending: Ending) -> Exception:
         if self._trouble is not None:
             return self._trouble
-        limits, stderr = self._limits, ending.stderr.strip()[-1000:]
-        match ending.reason:
-            case EndReason.TIMEOUT:
-                return EnvironmentFault(
-                    f"Building the dependencies took more than {limits.seconds:g} s: pin versions, "
-                    "or depend on releases that have wheels."
-                )
-            case EndReason.OUT_OF_MEMORY:
-                return EnvironmentFault(
-                    f"Building the dependencies took more than {limits.memory_mb} MiB of memory, "
-                    "its temporary files counted: depend on releases that have wheels."
-                )
-            case EndReason.OUTPUT_LIMIT:
-                return EnvironmentFault("Building the dependencies wrote too much output.")
-            case EndReason.KILLED:
-                return PlatformFault("The build was stopped.")
-        return PlatformFault(f"The build sandbox failed ({ending.reason}). {stderr}".strip())
+        limits = self._limits
+        spent = {
+            EndReason.TIMEOUT: f"took more than {limits.seconds:g} s: pin versions, or depend on "
+            "releases that have wheels",
+            EndReason.OUT_OF_MEMORY: f"took more than {limits.memory_mb} MiB of memory, its "
+            "temporary files counted: depend on releases that have wheels",
+            EndReason.OUTPUT_LIMIT: "wrote too much output",
+        }
+        if ending.reason in spent:
+            return EnvironmentFault(f"Building the dependencies {spent[ending.reason]}.")
+        if ending.reason is EndReason.KILLED:
+            return PlatformFault("The build was stopped.")
+        said = _printable(ending.stderr.strip()[-1000:])
+        if ending.reason is EndReason.EXITED and self._is_ready:
+            return EnvironmentFault(
+                f"The build ended before it was done (exit code {ending.exit_code}): a dependency "
+                f"may not end the processes it is built by. {said}".strip()
+            )
+        return PlatformFault(f"The build sandbox failed ({ending.reason}). {said}".strip())
+
+
+def _printable(text: str) -> str:
+    return CONTROL.sub("", text)
 
 
 def _ready(fields: Fields) -> None:
@@ -299,8 +327,3 @@ def _piece(fields: Fields) -> bytes:
         return base64.b64decode(fields.text("data", 2 * PIECE), validate=True)
     except (ValueError, binascii.Error) as error:
         raise ProtocolError("The builder sent a wheel that is not base64.") from error
-
-
-def _explain(said: str) -> EnvironmentFault:
-    fault = BuildFailed if "build backend returned an error" in said else EnvironmentFault
-    return fault(f"The dependencies cannot be installed.\n{said}")

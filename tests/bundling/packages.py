@@ -20,6 +20,7 @@ import os, sys, zipfile
 NAME = "{stem}-py3-none-any.whl"
 
 def build_wheel(directory, config_settings=None, metadata_directory=None):
+    global NAME
     PATH = os.path.join(directory, NAME)
     with zipfile.ZipFile(PATH, "w") as wheel:
         info = "{stem}.dist-info/"
