@@ -25,7 +25,7 @@ from requests.exceptions import RequestException
 
 from graders.sandbox import seccomp
 from graders.sandbox.base import BASE_ENV, Limits, Running, Sandbox, SandboxUnavailable, Spec
-from graders.sandbox.cgroups import hierarchies, peak_mb
+from graders.sandbox.cgroups import hierarchies, peak_mb, remove_abandoned
 from graders.sandbox.probe import ask_python, check_readable
 from graders.sandbox.run import Outcome, Run
 from graders.sandbox.slots import Slot, Slots
@@ -33,6 +33,8 @@ from graders.sandbox.slots import Slot, Slots
 OWNER = "practicum"
 API_SECONDS = 30
 DRAIN_SECONDS = 10.0
+PARENT = "hub"  # of the containers' control groups
+GROUP_GRACE = 60.0  # seconds that an empty control group may wait for its container
 EXPIRY_GRACE = 60.0  # seconds past a run's own limit before it counts as orphaned
 SAMPLE_SECONDS = 0.05
 FAILURES = (DockerException, RequestException)
@@ -105,10 +107,13 @@ class Docker(Sandbox):
 
     def reap(self, max_age: float) -> int:
         try:
-            return sum(
+            label = {"label": f"hub.owner={OWNER}"}
+            removed = sum(
                 self._reap_one(found, max_age)
-                for found in self._api.containers(all=True, filters={"label": f"hub.owner={OWNER}"})
+                for found in self._api.containers(all=True, filters=label)
             )
+            known = {found["Id"] for found in self._api.containers(all=True)}
+            return removed + remove_abandoned(PARENT, known, GROUP_GRACE)
         except FAILURES as error:
             raise SandboxUnavailable(f"Docker cannot be asked for orphans: {error}") from error
 
@@ -164,7 +169,7 @@ class Docker(Sandbox):
             "mem_limit": limits.memory_mb << 20,
             "memswap_limit": limits.memory_mb << 20,
             "nano_cpus": int(limits.cpus * 1e9) if self._info.get("CpuCfsQuota") else None,
-            "cgroup_parent": "hub.slice" if self._systemd else "/hub",
+            "cgroup_parent": "hub.slice" if self._systemd else f"/{PARENT}",
             "ulimits": _ulimits(limits),
             "tmpfs": {"/tmp": scratch},  # noqa: S108
             "shm_size": 16 << 20,
@@ -180,7 +185,7 @@ class Docker(Sandbox):
 
     def _memory_folder(self, container: str) -> Path | None:
         """The container's memory cgroup where this process can see it."""
-        inside = f"hub.slice/docker-{container}.scope" if self._systemd else f"hub/{container}"
+        inside = f"hub.slice/docker-{container}.scope" if self._systemd else f"{PARENT}/{container}"
         for tree in hierarchies():
             if "memory" in tree.controllers:
                 return tree.mount / inside
