@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from graders.sandbox.base import SOCKETS_MB, Limits, Shortfall
 
 CONTROLLERS = ("memory", "pids", "cpu")
 PREFIX = "practicum-"
+CONTAINER = re.compile("[0-9a-f]{64}")
 PERIOD_US = 100_000
 # Version 1 counts what sockets hold apart from other memory: TCP and, despite the name, UDP.
 SOCKETS_FILE = "memory.kmem.tcp.limit_in_bytes"
@@ -56,6 +58,23 @@ def hierarchies(proc: Path = Path("/proc/self")) -> list[Hierarchy]:
             for path in {own[name] for name in names}:
                 found.append(Hierarchy(Path(mount), _place(Path(mount), root, path), names, 1))
     return found
+
+
+def remove_abandoned(parent: str, known: Set[str], age: float) -> int:
+    """Remove the empty groups of containers below `parent` that are not `known` and `age` seconds
+    old: what a container daemon left that died with its containers. Returns how many containers
+    they were of."""
+    removed = set()
+    for tree in hierarchies():
+        for folder in (tree.mount / parent).glob("*"):
+            if not CONTAINER.fullmatch(folder.name) or folder.name in known:
+                continue
+            # The kernel refuses while a process is in it, whoever's it is.
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > age:
+                    folder.rmdir()
+                    removed.add(folder.name)
+    return len(removed)
 
 
 def _place(mount: Path, root: str, path: str) -> Path:

@@ -41,6 +41,7 @@ from graders.sandbox.cgroups import (
     bound_sockets,
     hierarchies,
     peak_mb,
+    remove_abandoned,
     sockets_count,
 )
 from graders.sandbox.probe import ask_python, check_readable
@@ -50,6 +51,8 @@ from graders.sandbox.slots import Slot, Slots
 OWNER = "practicum"
 API_SECONDS = 30
 DRAIN_SECONDS = 10.0
+PARENT = "hub"  # of the containers' control groups
+GROUP_GRACE = 60.0  # seconds that an empty control group may wait for its container
 EXPIRY_GRACE = 60.0  # seconds past a run's own limit before it counts as orphaned
 SAMPLE_SECONDS = 0.05
 HIDDEN = ["/sys", *hidden.FILES, *hidden.FOLDERS]
@@ -133,10 +136,13 @@ class Docker(Sandbox):
 
     def reap(self, max_age: float) -> int:
         try:
-            return sum(
+            label = {"label": f"hub.owner={OWNER}"}
+            removed = sum(
                 self._reap_one(found, max_age)
-                for found in self._api.containers(all=True, filters={"label": f"hub.owner={OWNER}"})
+                for found in self._api.containers(all=True, filters=label)
             )
+            known = {found["Id"] for found in self._api.containers(all=True)}
+            return removed + remove_abandoned(PARENT, known, GROUP_GRACE)
         except FAILURES as error:
             raise SandboxUnavailable(f"Docker cannot be asked for orphans: {error}") from error
 
@@ -201,7 +207,7 @@ class Docker(Sandbox):
             "mem_limit": limits.memory_mb << 20,
             "memswap_limit": limits.memory_mb << 20,
             "nano_cpus": int(limits.cpus * 1e9) if self._info.get("CpuCfsQuota") else None,
-            "cgroup_parent": "hub.slice" if self._systemd else "/hub",
+            "cgroup_parent": "hub.slice" if self._systemd else f"/{PARENT}",
             "ulimits": _ulimits(limits),
             "tmpfs": {
                 "/tmp": f"{scratch},size={limits.tmp_mb}m,nr_inodes={TMP_FILES}",  # noqa: S108
@@ -220,7 +226,7 @@ class Docker(Sandbox):
 
     def _memory_folder(self, container: str) -> Path | None:
         """The container's memory cgroup where this process can see it."""
-        inside = f"hub.slice/docker-{container}.scope" if self._systemd else f"hub/{container}"
+        inside = f"hub.slice/docker-{container}.scope" if self._systemd else f"{PARENT}/{container}"
         for tree in hierarchies():
             if "memory" in tree.controllers:
                 return tree.mount / inside

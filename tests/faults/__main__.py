@@ -16,6 +16,7 @@ from pathlib import Path
 from graders.sandbox.cgroups import hierarchies
 from graders.sandbox.slots import Slots
 from hub.stack.paths import REPOSITORY
+from tests.faults.containers import groups_of_containers
 
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 # Faults are noticed within seconds, and nobody is held back for uploading much.
@@ -79,13 +80,12 @@ def _keep_logs(folder: Path) -> None:
 def _remove_cgroups(folder: Path) -> None:
     """Removes the empty control groups of the run's sandboxes."""
     owner = Slots(folder / "sandbox").owner
-    containers = [path.name for path in folder.glob("docker/data/containers/*")]
+    places = groups_of_containers(folder / "logs")
     for tree in hierarchies():
-        places = [tree.mount / "hub" / container for container in containers]
         places += [*tree.mount.rglob(f"practicum-{owner}*")]
-        for place in places:
-            with suppress(OSError):
-                place.rmdir()
+    for place in places:
+        with suppress(OSError):
+            place.rmdir()
 
 
 if __name__ == "__main__":

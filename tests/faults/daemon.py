@@ -26,7 +26,6 @@ class Daemon:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.host = f"unix://{folder}/docker.sock"
-        self.seen: set[str] = set()
 
     def program(self) -> Program:
         folder = self._folder
@@ -61,9 +60,7 @@ class Daemon:
 
     def containers(self) -> list[str]:
         """The ids of all containers, running or not."""
-        found = [container["Id"] for container in self._client().containers(all=True)]
-        self.seen.update(found)
-        return found
+        return [container["Id"] for container in self._client().containers(all=True)]
 
     def _client(self) -> APIClient:
         return APIClient(base_url=self.host, timeout=5)

@@ -28,6 +28,9 @@ UPLOAD_FAULTS: dict[str, Fault] = {
 }
 
 
+BACKLOG = 40  # versions without an outcome
+CATCH_UP_S = 60.0
+OPEN = "SELECT 1 FROM environments_version WHERE status NOT IN ('evaluated', 'failed')"
 LOSE_MESSAGES = ("worker", "broker", "pool")
 
 
@@ -59,6 +62,8 @@ def inject(scene: Scene, order: Sequence[tuple[str, Fault]], uploads: Sequence[U
         share = len(uploads) * done // len(order)
         scene.crowd.release(uploads[released:share])
         released = share
+        # Faults are for a system at work: they go no faster than it does.
+        scene.wait(lambda: len(scene.world.rows(OPEN) or []) <= BACKLOG, CATCH_UP_S)
         scene.world.pause(scene.random.uniform(0, 1))
         begun = time.monotonic()
         met = fault(scene)

@@ -1,10 +1,9 @@
 """I4: nothing of a dead worker, a dead site or a dead daemon is left after one reaper's cycle."""
 
-from pathlib import Path
-
-from graders.sandbox.cgroups import Cgroups, hierarchies
+from graders.sandbox.cgroups import Cgroups
 from graders.sandbox.slots import Slots
 from tests.faults import processes
+from tests.faults.containers import groups_of_containers
 from tests.faults.report import Check
 from tests.faults.scene import Scene
 
@@ -42,12 +41,5 @@ def _containers(scene: Scene, check: Check) -> None:
         return
     left = scene.daemon.containers()
     check.expect(not left, f"Containers are left: {left}")
-    for container in scene.daemon.seen:
-        for folder in cgroups_of(container):
-            check.expect(False, f"The control group {folder} is left.")
-
-
-def cgroups_of(container: str) -> list[Path]:
-    """The control groups of a container, wherever they are."""
-    places = {tree.mount / "hub" / container for tree in hierarchies()}
-    return [place for place in places if place.is_dir()]
+    for folder in groups_of_containers(scene.world.paths.logs):
+        check.expect(False, f"The control group {folder} is left.")

@@ -12,6 +12,7 @@ from graders.models import Evaluation, Job
 from graders.states import JobStatus
 from hub.stack.paths import REPOSITORY
 from tests.faults import witness
+from tests.faults.containers import groups_of_containers
 from tests.faults.report import Check, say
 from tests.faults.scene import Scene
 
@@ -64,6 +65,8 @@ def reap(scene: Scene) -> None:
     """One cycle of the hub's own reaper, for each kind of sandbox, some hours later."""
     for folder in (scene.world.paths.media, scene.world.paths.work):
         _age(folder)
+    for group in groups_of_containers(scene.world.paths.logs):
+        os.utime(group, (0, 0))
     drivers = {"bubblewrap": {}, "docker": {"DOCKER_HOST": scene.daemon.host}}
     for driver, more in drivers.items() if scene.daemon else [("bubblewrap", {})]:
         environment = {**os.environ, "SANDBOX_DRIVER": driver, **more}
