@@ -202,13 +202,14 @@ class HostAdmin(ReadOnlyAdmin):
         return host.driver or None
 
     @admin.display(description="Python", empty_value="none")
-    def pythons_offered(self, host: Host) -> str:
-        return ", ".join(host.pythons)
+    def pythons_offered(self, host: Host) -> str | None:
+        return ", ".join(host.pythons) or None
 
     @admin.display(description="enforces everything", boolean=True)
     def is_sound(self, host: Host) -> bool:
         return not host.warnings
 
     @admin.display(description="warnings", empty_value="none")
-    def all_warnings(self, host: Host) -> str:
-        return format_html_join("", "<p>{}</p>", ((warning,) for warning in host.warnings))
+    def all_warnings(self, host: Host) -> str | None:
+        lines = ((warning,) for warning in host.warnings)
+        return format_html_join("", '<p class="mb-2">{}</p>', lines) or None
