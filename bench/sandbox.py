@@ -17,7 +17,7 @@ from graders.sandbox import Limits, Sandbox, SandboxUnavailable, Spec, choose
 from tests.runner.local import INTERPRETER
 
 DRIVERS = ("bubblewrap", "docker")
-IMAGE = os.environ.get("SANDBOX_IMAGE", "practicum-sandbox:latest")
+IMAGE = os.environ.get("SANDBOX_IMAGES", "practicum-sandbox:latest")
 HELLO = "print('hello')"
 # Without site-packages, which outside has and a sandbox has not.
 ARGUMENTS = ("-I", "-S", "-c", HELLO)
