@@ -23,6 +23,7 @@ from graders.bundling import lock as locks
 from graders.bundling import resolving
 from graders.bundling.index import Index, default_url
 from graders.bundling.limits import MIB, BuildLimits
+from graders.bundling.lock import BadLock
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
 from graders.errors import EnvironmentFault, PlatformFault
@@ -106,8 +107,12 @@ def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
         raise PlatformFault(f"The stored archive of {version} is missing.") from error
     except archives.BadArchive as error:
         raise EnvironmentFault(f"The archive is not accepted: {error}") from error
+    try:
+        locked = locks.read(version.lock)
+    except BadLock as error:
+        raise PlatformFault(f"The lock of {version} cannot be read: {error}.") from error
     with _stock() as stock:
-        stock.install(locks.read(version.lock), folder / "site", check)
+        stock.install(locked, folder / "site", check)
     _describe(folder / "site", version)
     # Whoever runs inside the sandbox has to be able to read it, whatever this process's umask.
     for path in (folder, *folder.rglob("*")):

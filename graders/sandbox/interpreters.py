@@ -54,15 +54,25 @@ def minor(version: str) -> str:
 
 
 def describe(python: Path) -> Interpreter:
-    """Ask an interpreter about itself. Raises OSError for one that does not answer."""
-    asked = subprocess.run(  # noqa: S603 - an interpreter that the operator installed
-        [python, "-I", "-c", _ASK], capture_output=True, text=True, env={}, timeout=30, check=False
-    )
-    if asked.returncode != 0:
-        raise OSError(f"{python} does not run: {asked.stderr.strip()[-200:]}")
-    told = json.loads(asked.stdout)
+    """Ask an interpreter about itself. Raises OSError for one that gives no answer of use."""
+    try:
+        asked = subprocess.run(  # noqa: S603 - an interpreter that the operator installed
+            [python, "-I", "-c", _ASK],
+            capture_output=True,
+            text=True,
+            env={},
+            timeout=30,
+            check=True,
+        )
+        told = json.loads(asked.stdout)
+    except subprocess.CalledProcessError as error:
+        raise OSError(f"{python} does not run: {error.stderr.strip()[-200:]}") from error
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        raise OSError(f"{python} does not answer as a Python does") from error
     if told["implementation"] != "CPython":
         raise OSError(f"{python} is {told['implementation']}, not CPython")
+    if minor(told["version"]) not in MINORS:
+        raise OSError(f"{python} is {told['version']}; the hub supports {', '.join(MINORS)}")
     return Interpreter(
         Path(told["executable"]),
         told["version"],
@@ -87,8 +97,7 @@ def find(named: Sequence[Path] = ()) -> dict[str, Interpreter]:
     for path in filter(None, names):
         try:
             one = describe(Path(path))
-        except (OSError, ValueError, subprocess.SubprocessError):
+        except OSError:
             continue  # a shim of a version manager, say, with nothing behind it
-        if one.minor in MINORS:
-            found.setdefault(one.minor, one)
+        found.setdefault(one.minor, one)
     return found
