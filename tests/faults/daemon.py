@@ -45,7 +45,7 @@ class Daemon:
 
     def load_image(self) -> None:
         """Copies the sandbox's image from the system's daemon, which is only read."""
-        save = ["docker", "save", settings.SANDBOX_IMAGE]
+        save = ["docker", "save", settings.SANDBOX_IMAGES[0]]
         load = ["docker", "--host", self.host, "load", "--quiet"]
         with subprocess.Popen(save, stdout=subprocess.PIPE) as saving:
             subprocess.run(
@@ -70,5 +70,5 @@ def is_there() -> bool:
     """Whether this machine has what a daemon needs, and an image to copy."""
     if shutil.which("dockerd") is None or shutil.which("docker") is None:
         return False
-    asked = ["docker", "image", "inspect", settings.SANDBOX_IMAGE]
+    asked = ["docker", "image", "inspect", settings.SANDBOX_IMAGES[0]]
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0

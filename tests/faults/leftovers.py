@@ -20,7 +20,7 @@ def look(scene: Scene, check: Check) -> None:
     check.expect(not groups, f"Control groups are left: {groups}")
     _containers(scene, check)
     work = scene.world.paths.work
-    for pattern in ("*.upload*", "bundles/.new-*", "**/.tmp*"):
+    for pattern in ("*.upload*", "store/*/.new-*", "**/.tmp*"):
         for path in work.glob(pattern):
             check.expect(False, f"{path.relative_to(work)} is left.")
     check.checked += 1
