@@ -15,6 +15,7 @@ from graders.jobs import Claim, LeaseLost
 from graders.models import Job
 from graders.pipeline import building, inspecting, rolling, summarising
 from graders.states import JobKind
+from hub.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _blame_us(held: Claim, error: Exception) -> None:
         _give_back(held, "given back: the database went away")
         return
     summary = f"The platform failed ({type(error).__name__}); it is not the environment's fault."
-    _try_again(held, summary, log=traceback.format_exc())
+    _try_again(held, summary, log=redact(traceback.format_exc()))
 
 
 def _try_again(held: Claim, fault: str, *, log: str) -> None:
