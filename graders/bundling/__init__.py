@@ -1,6 +1,7 @@
 """From requirements to a folder that can be mounted, with nothing run outside a sandbox.
 
     index.py      the package index: its pages, its files, what may be downloaded
+    peeking.py    a wheel's metadata, read from a part of the wheel
     relay.py      answers what the build sandbox asks of the index: GET, listed files, nothing else
     session.py    drives a build sandbox
     toolchain.py  the compiler that builds may use

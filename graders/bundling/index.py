@@ -4,6 +4,7 @@ Only files that a page lists with a SHA-256 exist; every byte of them is checked
 """
 
 import hashlib
+import io
 import json
 import re
 import subprocess
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from threading import Lock
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import httpx
@@ -21,11 +22,12 @@ import uv
 from packaging.utils import canonicalize_name
 
 from graders.bundling.limits import MIB, BuildLimits
+from graders.bundling.peeking import METADATA_LIMIT, NEAR, Remote, metadata
 from graders.errors import EnvironmentFault, PlatformFault
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.2"
 PAGE_LIMIT = 64 * MIB
-METADATA_LIMIT = 16 * MIB
+CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,249}")  # what a file may be called
 SUFFIXES = (".whl", ".tar.gz", ".zip")
@@ -92,9 +94,15 @@ class Index:
         return self._checked(file.url, file.sha256, file.filename)
 
     def metadata(self, file: File) -> bytes:
-        """A wheel's METADATA, which the index offers beside it. Raises LookupError if not."""
+        """A wheel's METADATA, as the index offers it or from a part of the wheel.
+
+        What comes from a part cannot be checked; it decides which wheels are locked, as the
+        index's pages do, and is not used otherwise. Raises LookupError if it cannot be had.
+        """
         if file.metadata_sha256 is None:
-            raise LookupError(file.filename)
+            end, size = self._part(file.url, f"-{NEAR}")
+            remote = Remote(size, end, lambda *at: self._part(file.url, f"{at[0]}-{at[1] - 1}")[0])
+            return metadata(cast(BinaryIO, io.BufferedReader(remote, NEAR)))
         found = bytearray()
         for chunk in self._checked(f"{file.url}.metadata", file.metadata_sha256, file.filename):
             found += chunk
@@ -136,6 +144,19 @@ class Index:
         if digest.hexdigest() != sha256:
             raise PlatformFault(f"The index sent other bytes for {name} than it lists.")
         yield held
+
+    def _part(self, url: str, part: str) -> tuple[bytes, int]:
+        """Some bytes of a file, and how many it has in all."""
+        headers = {"Range": f"bytes={part}", "Accept-Encoding": "identity"}
+        with self._get(url, headers) as response:
+            told = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if response.status_code != 206 or told is None:
+                raise LookupError("this server sends whole files only")
+            first, last, size = map(int, told.groups())
+            found = b"".join(self._metered(response.iter_raw()))
+        if len(found) != last - first + 1 or last >= size:
+            raise LookupError("this server sends other parts than it says")
+        return found, size
 
     @contextmanager
     def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:

@@ -3,6 +3,7 @@
 import hashlib
 import html
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_HEAD
 
     def send(self, status: int, body: bytes, **headers: str) -> None:
+        self.server.served.sent += len(body)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
@@ -53,11 +55,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Served:
-    """The index. `behaviours` maps a path to what is done instead; `seen` has every request."""
+    """The index. `behaviours` maps a path to what is done instead; `seen` has every request.
+
+    Without `ranges` it sends whole files only.
+    """
 
     def __init__(self, prefix: str = "/simple", as_html: bool = False) -> None:
         self.prefix = prefix
         self.as_html = as_html
+        self.ranges = True
+        self.sent = 0  # bytes of bodies
         self.behaviours: dict[str, Behaviour] = {}
         self.seen: list[tuple[str, dict[str, str]]] = []
         self._projects: dict[str, dict[str, Item]] = {}
@@ -116,7 +123,20 @@ class Served:
             handler.send(200, self._page(name), Content_Type=kind)
             return
         found = self._content(name)
-        handler.send(404 if found is None else 200, found or b"")
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", handler.headers.get("Range", ""))
+        if found is None:
+            handler.send(404, b"")
+        elif asked is None or not self.ranges:
+            handler.send(200, found)
+        else:
+            self._send_part(handler, found, *asked.groups())
+
+    def _send_part(self, handler: Handler, content: bytes, first: str, last: str) -> None:
+        size = len(content)
+        start = int(first) if first else max(0, size - int(last))
+        stop = min(size, int(last) + 1) if first and last else size
+        told = f"bytes {start}-{stop - 1}/{size}"
+        handler.send(206, content[start:stop], Content_Range=told)
 
     def _content(self, name: str) -> bytes | None:
         for items in self._projects.values():

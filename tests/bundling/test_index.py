@@ -39,8 +39,8 @@ def test_files_and_their_bytes(both, make_index):
     assert index.files("unknown") == []
 
 
-def test_a_file_without_metadata_has_none(both, make_index):
-    both.add(NAME, CONTENT)
+def test_a_file_that_is_no_wheel_has_no_metadata(both, make_index):
+    both.add(NAME, b"not a wheel")
     index = make_index()
     with pytest.raises(LookupError):
         index.metadata(index.files("demo")[0])

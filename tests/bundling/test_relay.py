@@ -1,13 +1,14 @@
 """What the relay answers, asked by the worker and from inside a sandbox."""
 
 import json
+import os
 
 import pytest
 
 from graders.bundling.relay import Answer, Relay
 from graders.errors import PlatformFault
-from tests.bundling.packages import metadata, sdist, wheel
-from tests.bundling.served import JSON
+from tests.bundling.packages import metadata, sdist, wheel, zipped
+from tests.bundling.served import JSON, Behaviour
 
 NAME, CONTENT = wheel("demo")
 
@@ -41,11 +42,58 @@ def test_a_file_is_fetched_once(relay, served):
     assert served.paths().count(f"/files/{NAME}") == 1
 
 
-def test_metadata_that_is_not_offered(relay, served):
+def ask_for_metadata(relay: Relay, sha256: str, name: str) -> Answer:
+    project = name.split("-", maxsplit=1)[0]
+    assert json.loads(body(relay.get(f"/simple/{project}/")))["files"][0]["core-metadata"] is True
+    return relay.get(f"/file/{sha256}/{name}.metadata")
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_metadata_that_is_not_offered_is_read_from_the_wheel(relay, served, ranges, size):
+    name, content = wheel("bare", files={"big": os.urandom(size)}, requires=("demo",))
+    sha256 = served.add(name, content)
+    served.ranges = ranges
+    assert body(ask_for_metadata(relay, sha256, name)) == metadata("bare", "1.0", ("demo",))
+    assert (served.sent < 300_000) == (ranges or size == 10)
+
+
+def lies(told: str, data: bytes) -> Behaviour:
+    return lambda handler: handler.send(206, data, Content_Range=told)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        lies("bytes 0-9/10", b"x"),
+        lies("bytes 0-9/5", b"x" * 10),
+        lies("bytes 0-9/*", b"x" * 10),
+        lies("nonsense", b"x"),
+        lies("bytes 9-0/10", b""),
+        lies(f"bytes 0-9/{10**15 - 1}", b"x" * 10),
+    ],
+)
+def test_a_server_that_lies_about_parts_is_asked_for_the_whole(relay, served, behaviour):
     name, content = wheel("bare")
     sha256 = served.add(name, content)
-    assert json.loads(body(relay.get("/simple/bare/")))["files"][0]["core-metadata"] is False
-    assert relay.get(f"/file/{sha256}/{name}.metadata").status == 404
+    path = f"/files/{name}"
+
+    def behave(handler):
+        (behaviour if "Range" in handler.headers else served.answer)(handler)
+
+    served.behave(path, behave)
+    assert body(ask_for_metadata(relay, sha256, name)) == metadata("bare", "1.0")
+
+
+@pytest.mark.parametrize(
+    "files", [{"x": b""}, {"a.dist-info/METADATA": b"", "b.dist-info/METADATA": b""}]
+)
+def test_a_wheel_without_metadata_has_none(relay, served, files):
+    name = "odd-1.0-py3-none-any.whl"
+    sha256 = served.add(name, zipped(files))
+    assert ask_for_metadata(relay, sha256, name).status == 404
+    sha256 = served.add(name.replace("odd", "none"), b"not a zip")
+    assert ask_for_metadata(relay, sha256, name.replace("odd", "none")).status == 404
 
 
 @pytest.mark.parametrize(
