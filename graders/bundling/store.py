@@ -27,6 +27,7 @@ KINDS = ("files", "wheels", "bundles")
 SCRATCH = ".new-"
 SCRATCH_AGE_S = 60.0  # far longer than it takes to lock a folder that was just made
 BLOCK = 512  # bytes, of `st_blocks`
+_TRY = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 class Store:
@@ -93,7 +94,7 @@ class Store:
 
     def _drop(self, entry: Path) -> int:
         """Remove one entry unless it is held or linked; the bytes that this set free."""
-        with _locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB) as free:
+        with _locked(entry, _TRY) as free:
             found = list(_everything(entry)) if free else []
             alone = [status for status in found if not _is_linked(status)]
             if not found or (entry.parent.name == "wheels" and len(alone) < len(found)):
@@ -140,7 +141,8 @@ class Store:
         """What killed workers were making."""
         for kind in KINDS:
             for path in self._folder(kind).glob(f"{SCRATCH}*"):
-                with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as free:
+                # It may go at any time: its maker removes it after letting go of the lock.
+                with suppress(FileNotFoundError), _locked(path, _TRY) as free:
                     if free and time.time() - path.stat().st_mtime > SCRATCH_AGE_S:
                         _remove(path)
 
