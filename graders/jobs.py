@@ -42,9 +42,9 @@ class Claim:
 
 
 @transaction.atomic
-def claim(*, queue: str, worker: str) -> Claim | None:
-    """Take the job of this queue whose turn it is, or None if there is none to be had."""
-    job = scheduling.fairest(queue)
+def claim(*queues: str, worker: str) -> Claim | None:
+    """Take the job of these queues whose turn it is, or None if there is none to be had."""
+    job = scheduling.fairest(*queues)
     if job is None:
         return None
     log = Log(job.log)

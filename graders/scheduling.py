@@ -1,10 +1,12 @@
-"""Whose turn it is: which job the next free worker of a queue takes.
+"""Whose turn it is: which job the next free worker takes, of all the queues that it serves.
 
-Owners with fewer running jobs come first, then what is older; within an evaluation jobs go in
-order. So whoever submits two hundred versions delays nobody else by more than what runs already.
-An evaluation that has not begun waits while as many of its owner's as are allowed are under way.
+Owners with fewer running jobs come first, then what is short, then what is older; within an
+evaluation jobs go in order. So whoever submits two hundred versions delays nobody else by more
+than what runs already. An evaluation that has not begun waits while as many of its owner's as are
+allowed are under way.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.db import connection
@@ -15,8 +17,8 @@ from graders.states import KINDS, OPEN_STATUSES, JobKind, JobStatus
 from hub.accounts import quotas
 from hub.accounts.models import User
 
-# Of the advisory locks that make a queue's claims take turns; without it, workers who look at the
-# same moment would all see the same owner as the one with the fewest jobs.
+# Of the advisory lock that makes claims take turns; without it, workers who look at the same moment
+# would all see the same owner as the one with the fewest jobs.
 _LOCK: Final = 0x6A6F62
 
 # A job that was claimed before (`token`), or is not the first of its evaluation, belongs to an
@@ -50,16 +52,16 @@ WHERE job.kind = ANY(%(kinds)s)
       OR job.status = %(running)s AND job.lease_until < now()
   )
   AND (job.token > 0 OR job.kind <> %(first)s OR turn.may_begin)
-ORDER BY turn.running, job.evaluation_id, job.id
+ORDER BY turn.running, job.kind = %(long)s, job.evaluation_id, job.id
 LIMIT %(most)s
 """
 
 
-def fairest(queue: str) -> Job | None:
+def fairest(*queues: str) -> Job | None:
     """The job whose turn it is, locked, or None. Called in a transaction; claims take turns."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, list(KINDS).index(queue)])
-        cursor.execute(f"{_SQL} FOR UPDATE OF job SKIP LOCKED", _parameters(queue, 1))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute(f"{_SQL} FOR UPDATE OF job SKIP LOCKED", _parameters(queues, 1))
         found = cursor.fetchone()
     return None if found is None else Job.objects.get(pk=found[0])
 
@@ -67,7 +69,7 @@ def fairest(queue: str) -> Job | None:
 def count(queue: str, most: int) -> int:
     """How many jobs of a queue could be claimed now, up to `most`."""
     with connection.cursor() as cursor:
-        cursor.execute(_SQL, _parameters(queue, most))
+        cursor.execute(_SQL, _parameters([queue], most))
         return len(cursor.fetchall())
 
 
@@ -84,10 +86,11 @@ def before(evaluation: Evaluation, owner: User) -> int:
     return waiting.filter(evaluation__lt=evaluation.pk).count()
 
 
-def _parameters(queue: str, most: int) -> dict[str, Any]:
+def _parameters(queues: Iterable[str], most: int) -> dict[str, Any]:
     usual, trusted = quotas.defaults("running_evaluations")
     return {
-        "kinds": [kind.value for kind in KINDS[queue]],
+        "kinds": [kind.value for queue in queues for kind in KINDS[queue]],
+        "long": JobKind.ROLLOUTS.value,
         "first": JobKind.BUILD.value,
         "open": [status.value for status in OPEN_STATUSES],
         "queued": JobStatus.QUEUED.value,

@@ -2,10 +2,11 @@
 
 import os
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.signals import worker_ready, worker_shutting_down
 
 from graders import cleaning, draining, sweeping, working
+from graders.states import KINDS
 
 
 @worker_shutting_down.connect
@@ -21,10 +22,11 @@ def begin(version_id: int) -> None:
 
 
 @shared_task(name="graders.work", bind=True)
-def work(self: object, queue: str) -> None:
+def work(self: Task, queue: str) -> None:
     """There is work in a queue: take the job whose turn it is, and carry it out."""
-    host = self.request.hostname or "worker"  # type: ignore[attr-defined]
-    working.work(queue, worker=f"{host}:{os.getpid()}")
+    served = [name for name in self.app.amqp.queues.consume_from if name in KINDS]
+    host = self.request.hostname or "worker"
+    working.work(queue, *served, worker=f"{host}:{os.getpid()}")
 
 
 @shared_task(name="graders.sweep")

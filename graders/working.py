@@ -14,7 +14,7 @@ from graders.errors import EnvironmentFault, PlatformFault
 from graders.jobs import Claim, LeaseLost
 from graders.models import Job
 from graders.pipeline import building, inspecting, rolling, summarising
-from graders.states import JobKind
+from graders.states import QUEUES, JobKind
 from hub.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -27,19 +27,27 @@ STEPS: dict[JobKind, Callable[[Claim, Heartbeat], None]] = {
 }
 
 
-def work(queue: str, *, worker: str) -> bool:
-    """Carry out the job of a queue whose turn it is. False if there was none to be had."""
+def work(queue: str, *served: str, worker: str) -> bool:
+    """Carry out the job whose turn it is. False if there was none to be had.
+
+    A message came from `queue`, but what is done may be of any that the worker serves.
+    """
+    queues = dict.fromkeys((queue, *served))
     if draining.is_on():
         return False
-    held = jobs.claim(queue=queue, worker=worker)
+    held = jobs.claim(*queues, worker=worker)
     if held is None:
         return False
+    if QUEUES[JobKind(held.job.kind)] != queue:
+        # The message may have meant a job that only others can see to.
+        jobs.top_up(queue)
     try:
         _carry_out(held)
     except LeaseLost:
         logger.warning("%s was taken over or cancelled", held.job)
     # Messages that a broker forgot are not missed as long as somebody works.
-    jobs.top_up(queue)
+    for served_queue in queues:
+        jobs.top_up(served_queue)
     return True
 
 

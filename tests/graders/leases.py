@@ -10,7 +10,7 @@ from graders.models import Job
 
 def take(queue: str = "build", worker: str = "a") -> jobs.Claim:
     """The claim of a job that is there to be had."""
-    held = jobs.claim(queue=queue, worker=worker)
+    held = jobs.claim(queue, worker=worker)
     assert held is not None
     return held
 

@@ -76,7 +76,7 @@ def test_it_can_be_evaluated_again(evaluation: Evaluation, owner: User) -> None:
     with jobs.guarded(held) as job:
         services.enter(job)
     assert Version.objects.get(pk=again.version_id).status == "building"
-    assert jobs.claim(queue="build", worker="b") is None
+    assert jobs.claim("build", worker="b") is None
 
 
 def test_the_numbers_of_an_earlier_evaluation_stay(evaluation: Evaluation, owner: User) -> None:

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from django.db import connection, transaction
 
-from graders import jobs, scheduling
+from graders import jobs, scheduling, working
 from graders.models import Job
-from graders.states import JobKind, JobStatus, Stage
+from graders.states import KINDS, JobKind, JobStatus, Stage
 from hub.accounts.models import Quota, User
 from tests.factories import make_evaluation, make_user, make_version
 from tests.graders.leases import expire, take
@@ -25,7 +25,7 @@ def owners(*queues: str) -> list[str]:
     """Whose jobs are taken, one after the other, until there is none."""
     found = []
     for queue in queues:
-        while held := jobs.claim(queue=queue, worker="w"):
+        while held := jobs.claim(queue, worker="w"):
             found.append(held.job.owner.username)
     return found
 
@@ -79,6 +79,47 @@ def test_a_short_job_does_not_wait_behind_long_ones_of_others(many: None) -> Non
     assert take("stats").job.owner == bob
 
 
+def test_who_serves_several_queues_takes_what_is_short_first(many: None) -> None:
+    ada = make_user("ada")
+    first, second = submit(ada, 2)
+    Job.objects.filter(pk=first.pk).update(status=JobStatus.DONE, finished=first.created)
+    jobs.add(first.evaluation, JobKind.ROLLOUTS)
+    jobs.add(first.evaluation, JobKind.SUMMARISE)
+    taken = [jobs.claim(*KINDS, worker="w") for _ in range(3)]
+    assert [(held.job.kind, held.job.evaluation_id) for held in taken if held] == [
+        (JobKind.SUMMARISE, first.evaluation_id),
+        (JobKind.BUILD, second.evaluation_id),
+        (JobKind.ROLLOUTS, first.evaluation_id),
+    ]
+
+
+def test_turns_hold_across_queues(many: None) -> None:
+    """One owner's summaries and builds do not keep another's rollouts waiting."""
+    ada, bob = make_user("ada"), make_user("bob")
+    submit(ada, 3)
+    (long,) = submit(bob)
+    Job.objects.filter(pk=long.pk).update(status=JobStatus.DONE, finished=long.created)
+    jobs.add(long.evaluation, JobKind.ROLLOUTS)
+    taken = [jobs.claim(*KINDS, worker="w") for _ in range(4)]
+    assert [held.job.owner for held in taken if held] == [ada, bob, ada, ada]
+
+
+def test_a_message_that_leads_to_another_queues_job_is_not_lost(many: None, monkeypatch) -> None:
+    """The builder's message woke a worker that found something shorter: builders still hear."""
+    (other,) = submit(make_user("bob"))
+    Job.objects.filter(pk=other.pk).update(kind=JobKind.SUMMARISE)
+    topped: list[str] = []
+    monkeypatch.setattr(jobs, "top_up", topped.append)
+
+    def step(*_: object) -> None:
+        topped.append("the step")
+
+    monkeypatch.setattr(scheduling, "fairest", lambda *_: Job.objects.get(pk=other.pk))
+    monkeypatch.setitem(working.STEPS, JobKind.SUMMARISE, step)
+    assert working.work("build", "rollouts", "stats", "build", worker="w")
+    assert topped == ["build", "the step", "build", "rollouts", "stats"]
+
+
 def test_a_worker_that_died_no_longer_counts_against_its_owner(many: None) -> None:
     ada, bob = make_user("ada"), make_user("bob")
     first, _ = submit(ada, 2)
@@ -93,7 +134,7 @@ def test_more_evaluations_than_allowed_wait_until_one_is_over(settings) -> None:
     ada = make_user("ada")
     first, second, third = submit(ada, 3)
     assert [take().job, take().job] == [first, second]
-    assert jobs.claim(queue="build", worker="w") is None
+    assert jobs.claim("build", worker="w") is None
     assert scheduling.count("build", 10) == 0, "nobody is woken in vain"
     # Between two of its steps an evaluation keeps its place.
     Job.objects.filter(pk=first.pk).update(
@@ -101,7 +142,7 @@ def test_more_evaluations_than_allowed_wait_until_one_is_over(settings) -> None:
     )
     jobs.add(first.evaluation, JobKind.INSPECT)
     assert take().job.kind == JobKind.INSPECT
-    assert jobs.claim(queue="build", worker="w") is None
+    assert jobs.claim("build", worker="w") is None
     jobs.cancel_all(first.evaluation)
     assert take().job == third
     assert second.evaluation.stage == Stage.QUEUED
@@ -165,7 +206,7 @@ def test_the_limit_holds_for_workers_at_the_same_moment(settings) -> None:
 
     def compete() -> None:
         start.wait()
-        taken.append(jobs.claim(queue="build", worker="w"))
+        taken.append(jobs.claim("build", worker="w"))
         connection.close()
 
     threads = [threading.Thread(target=compete) for _ in range(8)]
@@ -190,7 +231,7 @@ def test_a_claim_among_ten_thousand_open_jobs_looks_nothing_up_for_each_of_them(
         cursor.execute("ANALYZE graders_job")
         cursor.execute(
             f"EXPLAIN (ANALYZE, FORMAT JSON) {scheduling._SQL} FOR UPDATE OF job SKIP LOCKED",
-            scheduling._parameters("rollouts", 1),
+            scheduling._parameters(["rollouts"], 1),
         )
         plan = cursor.fetchone()[0][0]
     assert max(node["Actual Loops"] for node in nodes(plan["Plan"])) <= len(people), plan

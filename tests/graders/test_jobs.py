@@ -25,12 +25,12 @@ pytestmark = pytest.mark.django_db
 def test_a_job_is_claimed_once(job: Job) -> None:
     held = take()
     assert (held.token, held.job.attempt, held.job.status) == (1, 1, JobStatus.RUNNING)
-    assert jobs.claim(queue="build", worker="b") is None
+    assert jobs.claim("build", worker="b") is None
 
 
 def test_each_queue_has_its_own_jobs(job: Job) -> None:
-    assert jobs.claim(queue="rollouts", worker="a") is None
-    assert jobs.claim(queue="stats", worker="a") is None
+    assert jobs.claim("rollouts", worker="a") is None
+    assert jobs.claim("stats", worker="a") is None
     assert take("build").job == job
     assert sorted(kind for kinds in KINDS.values() for kind in kinds) == sorted(JobKind)
 
@@ -54,7 +54,7 @@ def test_a_heartbeat_keeps_the_lease_and_the_log(job: Job) -> None:
     expire(job)
     held.log.add("halfway")
     assert jobs.extend(held)
-    assert jobs.claim(queue="build", worker="b") is None
+    assert jobs.claim("build", worker="b") is None
     job.refresh_from_db()
     assert job.log == "--- attempt 1 on a\nhalfway\n"
     assert job.heartbeat >= job.started
@@ -79,7 +79,7 @@ def test_a_stale_worker_does_not_even_move_the_stage(job: Job, monkeypatch) -> N
     stale = take()
     expire(job)
     take(worker="b")
-    monkeypatch.setattr(jobs, "claim", lambda **_: stale)
+    monkeypatch.setattr(jobs, "claim", lambda *_, **__: stale)
     monkeypatch.setitem(working.STEPS, JobKind.BUILD, lambda *_: pytest.fail("it worked"))
     working.work("build", worker="a")
     job.evaluation.refresh_from_db()
@@ -92,7 +92,7 @@ def test_a_retried_job_waits_longer_each_time_and_gives_up(job: Job) -> None:
         assert held.job.attempt == attempt
         with jobs.guarded(held) as mine:
             assert jobs.retry_later(mine, log=f"try {attempt}") is (attempt < jobs.MAX_ATTEMPTS)
-        assert jobs.claim(queue="build", worker="a") is None
+        assert jobs.claim("build", worker="a") is None
         make_due(job)
     job.refresh_from_db()
     assert "try 1" in job.log
@@ -241,7 +241,7 @@ def test_of_many_workers_one_gets_the_job() -> None:
 
     def compete(name: str) -> None:
         start.wait()
-        claims.append(jobs.claim(queue="build", worker=name))
+        claims.append(jobs.claim("build", worker=name))
         connection.close()
 
     threads = [threading.Thread(target=compete, args=[str(n)]) for n in range(8)]

@@ -117,7 +117,7 @@ def measure(version: Version) -> Evaluation:
     evaluation = start(version)
     Evaluation.objects.filter(pk=evaluation.pk).update(stage=Stage.SUMMARISING)
     jobs.add(evaluation, JobKind.SUMMARISE)
-    held = jobs.claim(queue="stats", worker="test")
+    held = jobs.claim("stats", worker="test")
     assert held is not None
     summarising.run(held, Heartbeat(held))
     evaluation.refresh_from_db()
