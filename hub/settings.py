@@ -43,7 +43,7 @@ def secret_key() -> str:
 
 def database() -> dict[str, Any]:
     """From `DATABASE_URL` (postgresql://user:password@host:port/name), else the embedded server."""
-    pool = {"min_size": 1, "max_size": int(env("DATABASE_POOL", "8")), "timeout": 30}
+    pool = {"min_size": 1, "max_size": int(env("DATABASE_POOL", "8")), "timeout": 10}
     # A process that stands still inside a transaction would keep its locks for as long.
     idle = int(float(env("DATABASE_IDLE_SECONDS", "60")) * 1000)
     options = {"pool": pool, "options": f"-c idle_in_transaction_session_timeout={idle}"}

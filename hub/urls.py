@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView
 from hub import views
 
 handler429 = "hub.views.too_many"
+handler500 = "hub.views.broken"
 
 api = [
     path("", include("hub.accounts.api_urls")),

@@ -1,13 +1,15 @@
 """Pages of the site as a whole: the front page, its health, the API's documentation."""
 
 import functools
+import sys
 from collections import Counter
 from datetime import timedelta
 from typing import Any, Final
 
 from celery import current_app
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
+from django.db import OperationalError as DBOperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -16,11 +18,25 @@ from drf_spectacular.generators import SchemaGenerator
 from kombu.exceptions import OperationalError
 
 from environments import browsing
+from hub.problems import problem_details
 
 SHOWN: Final = 6
 MAP_SIDE: Final = 8
 CONTACT_HOLDS: Final = timedelta(days=30)
 WAIT_S: Final = 300  # the usual span of a rate limit
+AGAIN_S: Final = 5
+DEFECT: Final = (
+    500,
+    "Something broke here",
+    "It is the hub that is at fault, and its log says how. What you did was not kept. Try again "
+    "in a minute; if it stays so, tell an administrator what you did.",
+)
+AWAY: Final = (
+    503,
+    "The database is away",
+    "Try again in a minute. What you just did may or may not have been kept; an upload of the "
+    "same bytes can safely be sent again.",
+)
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
@@ -43,6 +59,25 @@ def too_many(request: HttpRequest) -> HttpResponse:
     """What somebody reads who came up against a rate limit; allauth asks for it by name."""
     response = render(request, "429.html", status=429)
     response.headers["Retry-After"] = str(WAIT_S)
+    return response
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """What is answered where an error was not caught; asks nothing of the database.
+
+    503 while the database is away, so that clients come again by themselves; 500 for a defect.
+    """
+    error = sys.exc_info()[1]
+    away = isinstance(error, DBOperationalError | InterfaceError) and not connection.is_usable()
+    status, title, detail = AWAY if away else DEFECT
+    if request.path_info.startswith("/api/"):
+        body = problem_details(status, title, detail)
+        response: HttpResponse = JsonResponse(body, content_type="application/problem+json")
+        response.status_code = status
+    else:
+        response = render(None, "500.html", {"title": title, "detail": detail}, status=status)
+    if away:
+        response.headers["Retry-After"] = str(AGAIN_S)
     return response
 
 

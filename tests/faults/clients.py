@@ -17,7 +17,7 @@ THREADS = 4
 TIMEOUT = 20.0
 AGAIN_S = 0.7
 ACCEPTED = frozenset({200, 201})
-LATER = frozenset({429, 500, 502, 503, 504, 507})
+LATER = frozenset({429, 502, 503, 504, 507})
 
 
 @dataclass(frozen=True)

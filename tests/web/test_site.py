@@ -1,10 +1,11 @@
 """The site as a whole: its health, its API page, its error pages, its size."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.template.loader import render_to_string
+from django.db import connection
 from django.test import Client
 
 from hub import views
@@ -52,8 +53,42 @@ def test_what_is_not_there_is_said_plainly(client: Client) -> None:
     assert "Nothing is here" in answer.content.decode()
 
 
-def test_the_page_for_our_own_failures_needs_nothing() -> None:
-    assert "It is the hub" in render_to_string("500.html")
+@pytest.fixture
+def unlucky(monkeypatch) -> Iterator[tuple[Client, Callable[[str], None]]]:
+    """A client, and what the next page runs in the database instead of its own queries."""
+
+    def arrange(sql: str) -> None:
+        def ask(*_: object, **__: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+
+        monkeypatch.setattr("environments.browsing.totals", ask)
+        monkeypatch.setattr("environments.api.catalogue", ask)
+
+    yield Client(raise_request_exception=False), arrange
+    connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/", "/api/v1/environments/"])
+@pytest.mark.parametrize(
+    ("sql", "status", "title"),
+    [
+        ("SELECT pg_terminate_backend(pg_backend_pid())", 503, "The database is away"),
+        ("SELECT 1/0", 500, "Something broke here"),
+        ("SELECT * FROM nowhere", 500, "Something broke here"),
+    ],
+)
+def test_a_database_that_is_away_is_no_defect(unlucky, path, sql, status, title) -> None:
+    client, arrange = unlucky
+    arrange(sql)
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers.get("Retry-After") == ("5" if status == 503 else None)
+    assert title in answer.content.decode()
+    if path != "/":
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert (answer.json()["status"], answer.json()["title"]) == (status, title)
 
 
 def test_styles_stay_small() -> None:
