@@ -12,6 +12,7 @@ RUNNER = "practicum_runner.main"  # a word of the command inside a sandbox
 UP_S = 30.0
 BUSY_S = 15.0
 LEASE_S = 60.0
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,7 @@ class _Held:
 def killed_before_start(scene: Scene) -> str:
     """The worker has taken a message, and dies before it has claimed a job."""
     name, main = _worker(scene)
-    log = scene.world.log(name)
-    begun = log.stat().st_size
-    # The pool's processes stand still, so that what the parent receives is not begun.
-    processes.send(signal.SIGSTOP, processes.children_of(main))
-    scene.give_work()
-    heard = scene.wait(lambda: b"] received" in _since(log, begun), 5)
+    heard = any(_hears_and_does_not_begin(scene, name, main) for _ in range(TRIES))
     _kill(main)
     return "held a message" if heard else "nothing was waiting"
 
@@ -128,21 +124,43 @@ def _running_job(scene: Scene, name: str) -> _Held | None:
 
 def _running_jobs(scene: Scene, name: str) -> list[_Held]:
     """The jobs that this worker holds; waits for one, and sees to it that there is work."""
-    query = (
-        "SELECT id, token, worker FROM graders_job WHERE status = 'running' AND worker LIKE %s "
-        "ORDER BY started DESC"
-    )
     found: list[_Held] = []
 
     def look() -> bool:
-        for job, token, worker in scene.world.rows(query, f"{name}@%") or []:
-            found.append(_Held(job, token, int(worker.rpartition(":")[2])))
+        found.extend(_held_by(scene, name))
         return bool(found)
 
     if not look():
         scene.give_work()
         scene.wait(look, BUSY_S)
     return found
+
+
+def _hears_and_does_not_begin(scene: Scene, name: str, main: int) -> bool:
+    """Whether the worker took a message while its pool stood still; otherwise the pool goes on."""
+    # While all of its processes are at work the parent takes no message.
+    scene.wait(lambda: len(_held_by(scene, name)) < len(processes.children_of(main)), UP_S)
+    log = scene.world.log(name)
+    begun = log.stat().st_size
+    pool = processes.children_of(main)
+    processes.send(signal.SIGSTOP, pool)
+    scene.give_work()
+    heard = scene.wait(lambda: b"] received" in _since(log, begun), 5)
+    if not heard:
+        processes.send(signal.SIGCONT, pool)
+    return heard
+
+
+def _held_by(scene: Scene, name: str) -> list[_Held]:
+    """The jobs that this worker holds now, the newest first."""
+    query = (
+        "SELECT id, token, worker FROM graders_job WHERE status = 'running' AND worker LIKE %s "
+        "ORDER BY started DESC"
+    )
+    return [
+        _Held(job, token, int(worker.rpartition(":")[2]))
+        for job, token, worker in scene.world.rows(query, f"{name}@%") or []
+    ]
 
 
 def _is_held(scene: Scene, job: _Held) -> bool:
