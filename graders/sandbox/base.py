@@ -23,9 +23,9 @@ BASE_ENV = {
     "USER": "env",
 }
 
-# The same for every run: files in /tmp, /dev/shm, and what sockets may hold where the kernel does
-# not count it as the run's memory (cgroup version 1).
-TMP_FILES = 4096
+# The same for every run: files for each MiB of /tmp, /dev/shm, and what sockets may hold where the
+# kernel does not count it as the run's memory (cgroup version 1).
+TMP_FILES_A_MB = 64
 SHM_MB, SHM_FILES = 16, 1024
 SOCKETS_MB = 16
 
@@ -68,6 +68,11 @@ class Limits:
         for name, value in vars(self).items():
             if not value > 0:
                 raise ValueError(f"Limits.{name} must be above 0, not {value!r}")
+
+    @property
+    def tmp_files(self) -> int:
+        """Files and folders that fit into /tmp, however small."""
+        return TMP_FILES_A_MB * self.tmp_mb
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from graders.sandbox.base import (
     BASE_ENV,
     SHM_FILES,
     SHM_MB,
-    TMP_FILES,
     Limits,
     Running,
     Sandbox,
@@ -133,7 +132,7 @@ class Bubblewrap(Sandbox):
 
     def _plan(self, spec: Spec, slot: Slot, group: Group) -> LaunchPlan:
         scratch = {
-            "tmp": f"mode=1777,size={spec.limits.tmp_mb}m,nr_inodes={TMP_FILES}",
+            "tmp": f"mode=1777,size={spec.limits.tmp_mb}m,nr_inodes={spec.limits.tmp_files}",
             "shm": f"mode=1777,size={SHM_MB}m,nr_inodes={SHM_FILES}",
         }
         return LaunchPlan(

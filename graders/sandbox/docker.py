@@ -28,7 +28,6 @@ from graders.sandbox.base import (
     BASE_ENV,
     SHM_FILES,
     SHM_MB,
-    TMP_FILES,
     Limits,
     Running,
     Sandbox,
@@ -210,7 +209,7 @@ class Docker(Sandbox):
             "cgroup_parent": "hub.slice" if self._systemd else f"/{PARENT}",
             "ulimits": _ulimits(limits),
             "tmpfs": {
-                "/tmp": f"{scratch},size={limits.tmp_mb}m,nr_inodes={TMP_FILES}",  # noqa: S108
+                "/tmp": f"{scratch},size={limits.tmp_mb}m,nr_inodes={limits.tmp_files}",  # noqa: S108
                 "/dev/shm": f"{scratch},size={SHM_MB}m,nr_inodes={SHM_FILES}",  # noqa: S108
             },
             "ipc_mode": "private",
