@@ -109,6 +109,7 @@ def postgres(paths: Paths, *, durable: bool = True) -> Program:
         stop=signal.SIGINT,  # ends sessions; SIGTERM would wait for them
         grace=20,
         timeout=120,  # it may have to recover first
+        restarts=True,
     )
 
 
@@ -130,6 +131,7 @@ def valkey(paths: Paths, *, durable: bool = True) -> Program:
         label="Valkey",
         command=[str(get_binary_path()), *address, *kept, *where],
         ready=lambda: _valkey_answers(paths.valkey_socket),
+        restarts=True,
     )
 
 

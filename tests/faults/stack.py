@@ -16,7 +16,7 @@ from django.db import connection
 
 from graders.models import Profile, ReferenceModel
 from hub.accounts.services import ensure_service_user, issue_token
-from hub.celery import app
+from hub.celery import worker_answers
 from hub.stack import services
 from hub.stack.paths import Paths
 from hub.stack.processes import Program, Running, Supervisor
@@ -167,7 +167,7 @@ class World:
 
     def _worker(self, name: str, driver: str, **environment: str) -> Program:
         """The stack's own worker under another name; the first one has the scheduler."""
-        base = services.worker(self.paths, lambda: _worker_answers(name))
+        base = services.worker(self.paths, lambda: worker_answers(f"{name}@{socket.gethostname()}"))
         command = [word for word in base.command if word != "-B" or name == WORKERS[0]]
         return replace(
             base,
@@ -176,15 +176,6 @@ class World:
             command=[*command, "-n", f"{name}@%h"],
             environment={**base.environment, "SANDBOX_DRIVER": driver, **environment},
         )
-
-
-def _worker_answers(name: str) -> bool:
-    try:
-        return bool(app.control.ping([f"{name}@{socket.gethostname()}"], timeout=0.5))
-    except OSError:
-        return False
-    except app.connection_for_read().connection_errors:
-        return False
 
 
 def _model_answers(path: Path) -> bool:

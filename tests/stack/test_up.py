@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -74,6 +75,24 @@ def of_stack(data: Path) -> list[str]:
     return found
 
 
+def pids_of(data: Path, engine: str) -> list[int]:
+    """The process of an engine of this stack; none while it is away."""
+    own = str(data).encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            if engine.encode() in command.split(b"\0")[0] and own in command:
+                found.append(int(folder.name))
+    return found
+
+
+def is_ready(port: int) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 200
+    return False
+
+
 def test_start_again_kill_and_stop(
     tmp_path: Path, port: int, eventually: Callable[..., None]
 ) -> None:
@@ -104,6 +123,11 @@ def test_start_again_kill_and_stop(
     again = Stack(data, port)
     said = again.until_up()
     assert "password" not in said  # its data is still there
+    for engine in ("postgres", "valkey"):
+        (killed,) = pids_of(data, engine)
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda engine=engine, killed=killed: pids_of(data, engine) not in ([], [killed]))
+        eventually(lambda: is_ready(port), 30)
     again.process.send_signal(signal.SIGINT)
     assert "Stopping" in again.rest()
     assert again.process.returncode == 0

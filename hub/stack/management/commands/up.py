@@ -18,7 +18,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 from graders.services import ensure_embedded_model
 from hub.accounts.services import ensure_admin, ensure_service_user, issue_token
-from hub.celery import app
+from hub.celery import worker_answers
 from hub.stack import demo, examples, services
 from hub.stack.errors import StackError
 from hub.stack.paths import Paths
@@ -101,7 +101,7 @@ class Command(BaseCommand):
         # The site first: whoever waits, waits for a page. The others join it.
         supervisor.start(services.site(paths, port))
         supervisor.launch(services.model(paths))
-        supervisor.launch(services.worker(paths, _worker_answers))
+        supervisor.launch(services.worker(paths, worker_answers))
         if password is not None:
             self.say(f"\nAdministrator: practicum-admin, password: {password} (shown only now)")
         return token
@@ -144,10 +144,6 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 2**16:
         raise StackError(f"{text!r} is not a port: set PRACTICUM_PORT to a number up to 65535.")
     return int(text)
-
-
-def _worker_answers() -> bool:
-    return bool(app.control.ping(timeout=0.5, limit=1))
 
 
 @contextmanager
