@@ -4,6 +4,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.stack.services import WORKER_PROCESSES
 from tests.faults import processes
 from tests.faults.scene import Scene
 from tests.faults.stack import WORKERS
@@ -139,7 +140,7 @@ def _running_jobs(scene: Scene, name: str) -> list[_Held]:
 def _hears_and_does_not_begin(scene: Scene, name: str, main: int) -> bool:
     """Whether the worker took a message while its pool stood still; otherwise the pool goes on."""
     # While all of its processes are at work the parent takes no message.
-    scene.wait(lambda: len(_held_by(scene, name)) < len(processes.children_of(main)), UP_S)
+    scene.wait(lambda: len(_held_by(scene, name)) < WORKER_PROCESSES, UP_S)
     log = scene.world.log(name)
     begun = log.stat().st_size
     pool = processes.children_of(main)

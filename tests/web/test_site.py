@@ -76,6 +76,7 @@ def unlucky(monkeypatch) -> Iterator[tuple[Client, Callable[[str], None]]]:
     [
         ("SELECT pg_terminate_backend(pg_backend_pid())", 503, "The database is away"),
         ("SELECT 1/0", 500, "Something broke here"),
+        ("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)", 500, "Something broke here"),
         ("SELECT * FROM nowhere", 500, "Something broke here"),
     ],
 )
