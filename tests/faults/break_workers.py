@@ -4,7 +4,6 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.stack.services import WORKER_PROCESSES
 from tests.faults import processes
 from tests.faults.scene import Scene
 from tests.faults.stack import WORKERS
@@ -13,7 +12,8 @@ RUNNER = "practicum_runner.main"  # a word of the command inside a sandbox
 UP_S = 30.0
 BUSY_S = 15.0
 LEASE_S = 60.0
-TRIES = 3
+REST_S = 60.0
+OPEN = "SELECT 1 FROM graders_job WHERE status IN ('queued', 'running') LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,14 @@ class _Held:
 def killed_before_start(scene: Scene) -> str:
     """The worker has taken a message, and dies before it has claimed a job."""
     name, main = _worker(scene)
-    heard = any(_hears_and_does_not_begin(scene, name, main) for _ in range(TRIES))
+    # A worker whose processes are all at work takes no message: let it come to rest.
+    scene.wait(lambda: not scene.world.rows(OPEN), REST_S)
+    log = scene.world.log(name)
+    begun = log.stat().st_size
+    # The pool's processes stand still, so that what the parent receives is not begun.
+    processes.send(signal.SIGSTOP, processes.children_of(main))
+    scene.give_work()
+    heard = scene.wait(lambda: b"] received" in _since(log, begun), 10)
     _kill(main)
     return "held a message" if heard else "nothing was waiting"
 
@@ -135,21 +142,6 @@ def _running_jobs(scene: Scene, name: str) -> list[_Held]:
         scene.give_work()
         scene.wait(look, BUSY_S)
     return found
-
-
-def _hears_and_does_not_begin(scene: Scene, name: str, main: int) -> bool:
-    """Whether the worker took a message while its pool stood still; otherwise the pool goes on."""
-    # While all of its processes are at work the parent takes no message.
-    scene.wait(lambda: len(_held_by(scene, name)) < WORKER_PROCESSES, UP_S)
-    log = scene.world.log(name)
-    begun = log.stat().st_size
-    pool = processes.children_of(main)
-    processes.send(signal.SIGSTOP, pool)
-    scene.give_work()
-    heard = scene.wait(lambda: b"] received" in _since(log, begun), 5)
-    if not heard:
-        processes.send(signal.SIGCONT, pool)
-    return heard
 
 
 def _held_by(scene: Scene, name: str) -> list[_Held]:
