@@ -34,6 +34,7 @@ CAP_DAC_OVERRIDE = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
 CANNOT_START = 127
+RESTORED = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGQUIT, signal.SIGXFSZ)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,7 +75,8 @@ def _watch_signals() -> int:
 def _become(command: Sequence[str], stop: int, user: str | None) -> NoReturn:
     """Turns this (forked) process into the program."""
     try:
-        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP):
+        # Some are ignored here by Python, others where a shell started all this in the background.
+        for number in RESTORED:
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))

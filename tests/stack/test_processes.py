@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,8 +76,19 @@ def test_stop_reaches_detached_grandchildren(paths: Paths, tmp_path: Path) -> No
     assert not any(map(alive, pids(tmp_path)))
 
 
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """As a shell starts what it does not wait for."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGQUIT)}
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def test_stop_is_in_reverse_order_and_with_the_programs_signal(
-    paths: Paths, tmp_path: Path
+    paths: Paths, tmp_path: Path, in_the_background: None
 ) -> None:
     log = tmp_path / "log"
     script = (
