@@ -4,7 +4,6 @@ import logging
 import socket
 from datetime import timedelta
 
-from django.db import connection
 from django.db.models.functions import Now
 
 from environments.models import Version
@@ -14,6 +13,7 @@ from graders.errors import PlatformFault
 from graders.pipeline import launching
 from graders.sandbox import Offer
 from graders.states import KINDS
+from hub.database import let_go
 from hub.errors import Refused
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,7 @@ def arrive() -> None:
         logger.error("%s", fault)
     finally:
         # The processes that work are forked from this one, and must not share its connections.
-        connection.close()
-        connection.close_pool()  # type: ignore[attr-defined]  # of PostgreSQL's
+        let_go()
 
 
 def reap() -> None:

@@ -15,6 +15,7 @@ from graders.jobs import Claim, LeaseLost
 from graders.models import Job
 from graders.pipeline import building, inspecting, rolling, summarising
 from graders.states import QUEUES, JobKind
+from hub.database import is_away
 from hub.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def work(queue: str, *served: str, worker: str) -> bool:
     try:
         _carry_out(held)
     except LeaseLost:
-        logger.warning("%s was taken over or cancelled", held.job)
+        logger.warning("Job %s was taken over or cancelled", held.job.pk)
     # Messages that a broker forgot are not missed as long as somebody works.
     for served_queue in queues:
         jobs.top_up(served_queue)
@@ -80,8 +81,10 @@ def _enter(held: Claim) -> None:
 
 
 def _blame_us(held: Claim, error: Exception) -> None:
-    logger.exception("%s failed", held.job)
-    if isinstance(error, DatabaseError | InterfaceError) and not connection.is_usable():
+    # By its number: to name it would ask the database, which may be what failed.
+    logger.exception("Job %s failed", held.job.pk)
+    lost = isinstance(error, DatabaseError | InterfaceError) and not connection.is_usable()
+    if lost or is_away(error):
         _give_back(held, "given back: the database went away")
         return
     summary = f"The platform failed ({type(error).__name__}); it is not the environment's fault."

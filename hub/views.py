@@ -9,7 +9,6 @@ from typing import Any, Final
 from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db import OperationalError as DBOperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -18,6 +17,7 @@ from drf_spectacular.generators import SchemaGenerator
 from kombu.exceptions import OperationalError
 
 from environments import browsing
+from hub.database import is_away
 from hub.problems import problem_details
 
 SHOWN: Final = 6
@@ -25,8 +25,6 @@ MAP_SIDE: Final = 8
 CONTACT_HOLDS: Final = timedelta(days=30)
 WAIT_S: Final = 300  # the usual span of a rate limit
 AGAIN_S: Final = 5
-# PostgreSQL's states: connection exceptions, too few resources, shutting down or starting up.
-NO_SERVER: Final = ("08", "53", "57P")
 DEFECT: Final = (
     500,
     "Something broke here",
@@ -69,7 +67,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
     503 while the database is away, so that clients come again by themselves; 500 for a defect.
     """
-    away = _is_away(sys.exc_info()[1])
+    away = is_away(sys.exc_info()[1])
     status, title, detail = AWAY if away else DEFECT
     if request.path_info.startswith("/api/"):
         body = problem_details(status, title, detail)
@@ -80,15 +78,6 @@ def broken(request: HttpRequest) -> HttpResponse:
     if away:
         response.headers["Retry-After"] = str(AGAIN_S)
     return response
-
-
-def _is_away(error: BaseException | None) -> bool:
-    """Whether the database went away, or has no connection left. It may be back by now."""
-    if not isinstance(error, DBOperationalError):
-        return False
-    # An error without a state did not come from the server at all.
-    state = getattr(error.__cause__, "sqlstate", None)
-    return state is None or state.startswith(NO_SERVER)
 
 
 def _map(cells: dict[tuple[str, str], int]) -> dict[str, Any]:

@@ -235,6 +235,27 @@ def test_the_same_evaluation_is_not_started_twice() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_database_that_went_away_is_no_attempt_even_if_it_is_back(
+    job: Job, monkeypatch, is_back: bool
+) -> None:
+    def step(*_: object) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        finally:
+            if is_back:
+                connection.close()
+                connection.ensure_connection()
+
+    monkeypatch.setitem(working.STEPS, JobKind.BUILD, step)
+    working.work("build", worker="a")
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.token) == (JobStatus.QUEUED, 0, 1)
+    assert "the database went away" in job.log
+
+
+@pytest.mark.django_db(transaction=True)
 def test_of_many_workers_one_gets_the_job() -> None:
     make_evaluation()
     start, claims = threading.Barrier(8), []

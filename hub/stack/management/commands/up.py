@@ -13,12 +13,11 @@ from typing import Any, NoReturn
 import httpx
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connections
-from django.db.backends.postgresql.base import DatabaseWrapper
 
 from graders.services import ensure_embedded_model
 from hub.accounts.services import ensure_admin, ensure_service_user, issue_token
 from hub.celery import worker_answers
+from hub.database import let_go
 from hub.stack import demo, examples, services
 from hub.stack.errors import StackError
 from hub.stack.paths import Paths
@@ -152,10 +151,7 @@ def _database() -> Iterator[None]:
     try:
         yield
     finally:
-        for connection in connections.all():
-            connection.close()
-            if isinstance(connection, DatabaseWrapper):
-                connection.close_pool()
+        let_go()
 
 
 def _stay(supervisor: Supervisor, progress: demo.Progress) -> NoReturn:
