@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.arms import Example, Plain, Times, directly, through, unpacked
 from bench.measuring import in_turn, machine, ratio, seconds, spread, table
-from graders.sandbox import Limits, Sandbox, SandboxUnavailable, Spec, choose
+from graders.sandbox import Limits, Sandbox, SandboxUnavailable, Spec, offer
 from tests.runner.local import INTERPRETER
 
 DRIVERS = ("bubblewrap", "docker")
@@ -43,7 +43,7 @@ def drivers(state: Path) -> tuple[dict[str, Sandbox], dict[str, str]]:
     missing: dict[str, str] = {}
     for name in DRIVERS:
         try:
-            found[name] = choose(name, image=IMAGE, state_dir=state)
+            found[name] = offer(name, images=[IMAGE], state_dir=state).default
         except SandboxUnavailable as error:
             missing[name] = str(error)
     return found, missing

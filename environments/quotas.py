@@ -10,13 +10,13 @@ from django.db.models.functions import Now
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
+from environments.archives.base import MIB
 from environments.models import UploadAttempt, Version
 from hub.accounts import quotas
 from hub.accounts.models import User
 from hub.errors import Problem, Refused
 
 HOUR: Final = timedelta(hours=1)
-MIB: Final = 2**20
 
 
 def refuse_too_many(actor: User) -> None:

@@ -212,4 +212,4 @@ class HostAdmin(ReadOnlyAdmin):
     @admin.display(description="warnings", empty_value="none")
     def all_warnings(self, host: Host) -> str | None:
         lines = ((warning,) for warning in host.warnings)
-        return format_html_join("", '<p class="mb-2">{}</p>', lines) or None
+        return format_html_join("", "<p>{}</p>", lines) or None

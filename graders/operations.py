@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 from graders import jobs, services
 from graders.models import Evaluation, Job, Profile, ReferenceModel
-from graders.states import ACTIVE_STAGES, STAGE_OF_JOB, JobKind, JobStatus, Stage, stage_sources
+from graders.states import STAGE_OF_JOB, JobKind, JobStatus, Stage, stage_sources
 from hub.accounts.models import User
 from hub.audit import services as audit
 from hub.errors import Refused
@@ -42,13 +42,7 @@ def requeue(*, job: Job, actor: User, reason: str = "") -> None:
     job.refresh_from_db()
     if job.status != JobStatus.DEAD or evaluation.stage != Stage.FAILED:
         raise Refused(f"{job} is {job.status}: only dead jobs are put back", status=409)
-    anew = Evaluation.objects.filter(
-        version=evaluation.version_id,
-        model=evaluation.model_id,
-        profile=evaluation.profile_id,
-        stage__in=ACTIVE_STAGES,
-    )
-    if anew.exists():
+    if services.under_way(evaluation.version, evaluation.model, evaluation.profile) is not None:
         raise Refused(f"{evaluation} is under way again: this job is not needed", status=409)
     services.resume(
         evaluation, stage=STAGE_OF_JOB[JobKind(job.kind)], why=f"put back by {actor}: {reason}"

@@ -76,17 +76,20 @@ def start(
             409,
         )
     version = runnable(version)
-    under_way = Evaluation.objects.filter(
-        version=version, model=model, profile=profile, stage__in=ACTIVE_STAGES
-    ).first()
-    if under_way is not None:
-        return under_way
+    if (found := under_way(version, model, profile)) is not None:
+        return found
     evaluation = Evaluation.objects.create(
         version=version, model=model, profile=profile, settings=_settings(version, model, profile)
     )
     jobs.add(evaluation, JobKind.BUILD)
     audit.record(actor=actor, action="evaluation.started", target=evaluation)
     return evaluation
+
+
+def under_way(version: Version, model: ReferenceModel, profile: Profile) -> Evaluation | None:
+    """The evaluation of this version by this model and profile that is not over."""
+    same = Evaluation.objects.filter(version=version, model=model, profile=profile)
+    return same.filter(stage__in=ACTIVE_STAGES).first()
 
 
 def runnable(version: Version) -> Version:

@@ -1,6 +1,6 @@
 """What goes to the broker: messages that wake workers of a queue, and carry nothing else.
 
-A lost one costs time only. `missing` and the sweeper see to it that as many messages wait as
+A lost one costs time only. `jobs.top_up` and the sweeper see to it that as many messages wait as
 there could be free workers, never one for each job of a long queue again and again.
 """
 

@@ -117,7 +117,6 @@ class Budget:
                 if self.unpacked < 0:
                     raise Unchecked("it unpacks to too much to be checked")
         return bytes(out)
-        return data
 
 
 def may_hold(name: str, head: bytes) -> bool:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from threading import Lock
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Self, cast
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import httpx
@@ -62,6 +62,13 @@ def default_url() -> str:
 
 class TooMuch(EnvironmentFault):
     """A build wants more of the index than it may have."""
+
+    @classmethod
+    def requests(cls, most: int) -> Self:
+        return cls(
+            f"Resolving the dependencies took over {most} requests: pin the versions of the "
+            "largest ones."
+        )
 
 
 class Index:
@@ -163,10 +170,7 @@ class Index:
         with self._lock:
             self._requests += 1
             if self._requests > self._limits.requests:
-                raise TooMuch(
-                    f"Resolving the dependencies took over {self._limits.requests} requests: "
-                    "pin the versions of the largest ones."
-                )
+                raise TooMuch.requests(self._limits.requests)
         # Credentials go where they belong: a page may list files of another host.
         auth = self._auth if _origin(url) == _origin(self._url) else None
         try:

@@ -8,7 +8,6 @@ for an attacker's, checks each file by a digest of its own, and gives it to this
 import base64
 import binascii
 import hashlib
-import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from graders.bundling.index import TooMuch
 from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.relay import Relay
 from graders.errors import EnvironmentFault, GraderError, PlatformFault
-from graders.fields import Fields, ProtocolError
+from graders.fields import Fields, ProtocolError, plain
 from graders.runner.frames import (
     MAX_NAME,
     MAX_TEXT,
@@ -59,7 +58,6 @@ CHECK_S = 0.5
 MAX_PATH = 1000
 MAX_LOCK = 4 << 20  # characters
 PIECE = 1 << 20  # bytes of a wheel in one frame
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 SMALL_TALK_MB = 64  # what a build says beside its wheels, which are longer in base64
 
 
@@ -208,10 +206,7 @@ class BuildSession:
     def _count_fetch(self) -> None:
         self._fetches += 1
         if self._fetches > self._limits.requests:
-            raise TooMuch(
-                f"Resolving the dependencies took over {self._limits.requests} requests: pin the "
-                "versions of the largest ones."
-            )
+            raise TooMuch.requests(self._limits.requests)
 
     def _frame(self) -> tuple[Fields, str]:
         try:
@@ -287,7 +282,7 @@ class BuildSession:
         if self._trouble is not None or ending.reason is EndReason.OUT_OF_MEMORY:
             return self._death(ending)
         fault = BuildFailed if "build backend returned an error" in said else EnvironmentFault
-        return fault(f"The dependencies cannot be installed.\n{_printable(said)}")
+        return fault(f"The dependencies cannot be installed.\n{plain(said)}")
 
     def _death(self, ending: Ending) -> Exception:
         if self._trouble is not None:
@@ -304,17 +299,13 @@ class BuildSession:
             return EnvironmentFault(f"Building the dependencies {spent[ending.reason]}.")
         if ending.reason is EndReason.KILLED:
             return PlatformFault("The build was stopped.")
-        said = _printable(ending.stderr.strip()[-1000:])
+        said = plain(ending.stderr.strip()[-1000:])
         if ending.reason is EndReason.EXITED and self._is_ready:
             return EnvironmentFault(
                 f"The build ended before it was done (exit code {ending.exit_code}): a dependency "
                 f"may not end the processes it is built by. {said}".strip()
             )
         return PlatformFault(f"The build sandbox failed ({ending.reason}). {said}".strip())
-
-
-def _printable(text: str) -> str:
-    return CONTROL.sub("", text)
 
 
 def _ready(fields: Fields) -> None:

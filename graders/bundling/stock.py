@@ -14,8 +14,6 @@ from graders.bundling.lock import Locked
 from graders.bundling.store import Store
 from graders.errors import EnvironmentFault, PlatformFault
 
-CLASHES = (FileExistsError, IsADirectoryError, NotADirectoryError)
-
 
 class Kept(Protocol):
     """Where wheels that were built are kept for good: no index has them."""
@@ -74,7 +72,7 @@ class Stock:
             try:
                 with self.tree(wheel, check) as tree:
                     count, length = _link(tree, folder)
-            except CLASHES as error:
+            except wheels.CLASHES as error:
                 raise EnvironmentFault(
                     f"{wheel.filename} has a file where another package has a folder."
                 ) from error

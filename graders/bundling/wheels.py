@@ -39,10 +39,14 @@ def unpack(wheel: Path, folder: Path, name: str, limits: BuildLimits) -> None:
                 _write(archive, member, folder, path)
     except (*DAMAGE, *CLASHES) as error:
         raise EnvironmentFault(f"The wheel {name} is damaged: {error}") from error
-    # Whoever runs inside a sandbox has to be able to read it, whatever this process's umask.
-    for made in (folder, *folder.rglob("*")):
-        if made.is_dir():
-            made.chmod(FOLDER)
+    open_folders(folder)
+
+
+def open_folders(top: Path) -> None:
+    """Let whoever runs inside a sandbox into a tree's folders, whatever this process's umask."""
+    for path in (top, *top.rglob("*")):
+        if path.is_dir():
+            path.chmod(FOLDER)
 
 
 class _Careful(io.FileIO):

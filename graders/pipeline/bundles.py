@@ -26,6 +26,7 @@ from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.lock import BadLock
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
+from graders.bundling.wheels import open_folders
 from graders.errors import EnvironmentFault, PlatformFault
 from graders.sandbox import Sandbox
 from graders.sandbox.interpreters import minor
@@ -111,13 +112,12 @@ def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
         locked = locks.read(version.lock)
     except BadLock as error:
         raise PlatformFault(f"The lock of {version} cannot be read: {error}.") from error
-    with _stock() as stock:
-        stock.install(locked, folder / "site", check)
+    (folder / "site").mkdir()
+    if locked:  # else no index is needed
+        with _stock() as stock:
+            stock.install(locked, folder / "site", check)
     _describe(folder / "site", version)
-    # Whoever runs inside the sandbox has to be able to read it, whatever this process's umask.
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            path.chmod(0o755)
+    open_folders(folder)
 
 
 def _describe(site: Path, version: Version) -> None:

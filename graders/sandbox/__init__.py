@@ -12,7 +12,7 @@ from graders.sandbox.base import (
     Shortfall,
     Spec,
 )
-from graders.sandbox.offers import Offer, choose, offer
+from graders.sandbox.offers import Offer, offer
 
 __all__ = [
     "EndReason",
@@ -26,6 +26,5 @@ __all__ = [
     "SandboxUnavailable",
     "Shortfall",
     "Spec",
-    "choose",
     "offer",
 ]

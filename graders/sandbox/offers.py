@@ -69,14 +69,6 @@ def offer(
     raise SandboxUnavailable("no sandbox can be used. " + "; ".join(reasons))
 
 
-def choose(
-    driver: str, *, image: str, state_dir: Path, docker_runtime: str | None = None
-) -> Sandbox:
-    """The default sandbox of `offer` with a single image."""
-    found = offer(driver, images=[image], state_dir=state_dir, docker_runtime=docker_runtime)
-    return found.default
-
-
 def _docker(images: Sequence[str], state_dir: Path, runtime: str | None) -> Offer:
     made: dict[str, Sandbox] = {}
     for image in images:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from graders.link import ENV, PYTHON
-from graders.sandbox import Limits, Mount, Sandbox, Spec, choose
+from graders.sandbox import Limits, Mount, Sandbox, Spec, offer
 
 ATTACK = "import sys; sys.path.insert(0, '/env'); import attacks.harness as h; {}h.main()"
 EVERY = "import attacks; "
@@ -43,5 +43,5 @@ def main(sandbox: Sandbox, folder: Path, facts: dict) -> None:
 
 if __name__ == "__main__":
     driver, image, state, folder = sys.argv[1:]
-    chosen = choose(driver, image=image, state_dir=Path(state))
+    chosen = offer(driver, images=[image], state_dir=Path(state)).default
     main(chosen, Path(folder), json.load(sys.stdin))

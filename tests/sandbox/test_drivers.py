@@ -18,10 +18,10 @@ from graders.sandbox import (
     Mount,
     SandboxUnavailable,
     Spec,
-    choose,
     elf,
     host,
     interpreters,
+    offer,
     rootfs,
 )
 from graders.sandbox.cgroups import UNLIMITED_SWAP, Cgroups, Hierarchy, hierarchies, sockets_count
@@ -34,14 +34,14 @@ OF_DOCKER = ("docker", "requests", "urllib3", "certifi", "idna")
 
 
 def test_auto_falls_back_to_bubblewrap_without_the_image(state_dir):
-    chosen = choose("auto", image="no-such-image:nowhere", state_dir=state_dir)
+    chosen = offer("auto", images=["no-such-image:nowhere"], state_dir=state_dir).default
     assert chosen.name == "bubblewrap"
     assert chosen.python == platform.python_version()
 
 
 @pytest.mark.docker
 def test_auto_prefers_docker(state_dir):
-    chosen = choose("auto", image=IMAGE, state_dir=state_dir)
+    chosen = offer("auto", images=[IMAGE], state_dir=state_dir).default
     assert chosen.name == "docker"
     assert chosen.python.startswith("3.")
 
@@ -49,7 +49,7 @@ def test_auto_prefers_docker(state_dir):
 def test_a_named_driver_is_never_replaced(state_dir, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
     with pytest.raises(SandboxUnavailable, match="docker: no Docker daemon"):
-        choose("docker", image=IMAGE, state_dir=state_dir)
+        offer("docker", images=[IMAGE], state_dir=state_dir)
 
 
 def test_no_driver_gives_every_reason(tmp_path, monkeypatch):
@@ -58,25 +58,25 @@ def test_no_driver_gives_every_reason(tmp_path, monkeypatch):
     broken.write_text("not a program")
     monkeypatch.setattr("graders.sandbox.bubblewrap.find_bwrap", lambda: broken)
     with pytest.raises(SandboxUnavailable) as caught:
-        choose("auto", image=IMAGE, state_dir=tmp_path / "state")
+        offer("auto", images=[IMAGE], state_dir=tmp_path / "state")
     assert "docker: no Docker daemon" in str(caught.value)
     assert "bubblewrap: bubblewrap's root could not be made" in str(caught.value)
 
 
 def test_an_unknown_driver_or_runtime_is_refused(state_dir):
     with pytest.raises(ValueError, match="'podman' is not one of: auto, docker, bubblewrap"):
-        choose("podman", image=IMAGE, state_dir=state_dir)
+        offer("podman", images=[IMAGE], state_dir=state_dir)
 
 
 @pytest.mark.docker
 def test_a_runtime_the_daemon_lacks_is_refused(state_dir):
     with pytest.raises(SandboxUnavailable, match="no runtime 'nowhere'"):
-        choose("docker", image=IMAGE, state_dir=state_dir, docker_runtime="nowhere")
+        offer("docker", images=[IMAGE], state_dir=state_dir, docker_runtime="nowhere")
 
 
 @pytest.mark.docker
 def test_images_are_pinned_by_id(state_dir):
-    chosen = choose("docker", image=IMAGE, state_dir=state_dir)
+    chosen = offer("docker", images=[IMAGE], state_dir=state_dir).default
     assert chosen._image.startswith("sha256:")
 
 
@@ -229,9 +229,9 @@ def test_what_weakens_the_host_is_said(tmp_path, pattern, passwd, subuid, said):
 ORDINARY = """
 import os, sys
 from pathlib import Path
-from graders.sandbox import choose, Limits, Mount, Spec
+from graders.sandbox import Limits, Mount, Spec, offer
 state = Path(sys.argv[1])
-sandbox = choose("bubblewrap", image="", state_dir=state)
+sandbox = offer("bubblewrap", images=[""], state_dir=state).default
 print(*sandbox.warnings(), sep="\\n")
 bundle = state / "bundle"
 bundle.mkdir(mode=0o700)

@@ -20,10 +20,10 @@ SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 WORKER = """
 import sys, time
 from pathlib import Path
-from graders.sandbox import choose
+from graders.sandbox import offer
 from graders.sandbox.base import Limits, Spec
 driver, image, state, code = sys.argv[1:]
-sandbox = choose(driver, image=image, state_dir=Path(state))
+sandbox = offer(driver, images=[image], state_dir=Path(state)).default
 running = sandbox.start(Spec("orphan", ("python3", "-c", code), limits=Limits(seconds=120)))
 assert running.receive() == b"up\\n"
 print("up", flush=True)

@@ -15,6 +15,7 @@ from graders.errors import PlatformFault
 from graders.link import ENV, PYTHON
 from graders.pipeline.launching import MEMORY_MB, MOUNTED, sandboxes
 from graders.sandbox import Ending, EndReason, Limits, Mount, Sandbox, SandboxUnavailable, Spec
+from graders.sandbox.offers import DRIVERS
 from graders.sandbox.streams import HeadTail
 
 BAD_INPUT, NO_SANDBOX = 2, 125
@@ -39,7 +40,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        drivers = ["docker", "bubblewrap", "auto"]
+        drivers = [*DRIVERS, "auto"]
         parser.add_argument("--driver", choices=drivers, help="instead of SANDBOX_DRIVER")
         seconds, memory = Limits.seconds, MEMORY_MB
         parser.add_argument("--timeout", type=float, default=seconds, metavar="S")
