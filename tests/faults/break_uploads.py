@@ -23,10 +23,10 @@ def store_full(scene: Scene) -> str:
     small = [scene.in_somebodys_name(scene.maker.one()) for _ in range(4)]
     large = [scene.in_somebodys_name(scene.maker.one(large=True)) for _ in range(2)]
     with _Balloon(media, leave=0):
-        statuses = scene.site.at_once([*small, *large])
+        statuses = _at_once(scene, [*small, *large])
         _expect_nothing_kept(scene, [*small, *large], statuses)
     with _Balloon(media, leave=LITTLE):
-        again = scene.site.at_once(large)
+        again = _at_once(scene, large)
         _expect_nothing_kept(scene, large, again)
     scene.crowd.release([*small, *large])
     return f"{[*statuses, *again].count(507)} times 507"
@@ -39,7 +39,7 @@ def temporary_folder_full(scene: Scene) -> str:
     work = scene.world.paths.work
     before = {*work.glob("*.upload*")}  # of a site that was killed
     with _Balloon(work, leave=LITTLE):
-        statuses = scene.site.at_once(large)
+        statuses = _at_once(scene, large)
         _expect_nothing_kept(scene, large, statuses)
     gone = scene.wait(lambda: {*work.glob("*.upload*")} <= before, 3)
     scene.expect(gone, "Half an upload is left of one that was refused.")
@@ -51,9 +51,7 @@ def one_version_at_once(scene: Scene) -> str:
     """Twenty clients upload the same bytes in the same moment."""
     _calm(scene)
     upload = scene.in_somebodys_name(scene.maker.one())
-    statuses = scene.site.at_once([upload] * CLIENTS)
-    for status in statuses:
-        scene.crowd.note(upload, status)
+    statuses = _at_once(scene, [upload] * CLIENTS)
     expected = [200] * (CLIENTS - 1) + [201]
     scene.expect(sorted(statuses) == expected, f"Twenty times the same bytes: {sorted(statuses)}")
     return "one 201, the others 200" if sorted(statuses) == expected else str(sorted(statuses))
@@ -64,14 +62,12 @@ def one_number_at_once(scene: Scene) -> str:
     _calm(scene)
     first = scene.in_somebodys_name(scene.maker.one())
     name = first.package.name
-    others = [Upload(first.owner, scene.maker.version(name, "1.0.0")) for _ in range(CLIENTS - 1)]
+    others = [Upload(first.owner, scene.maker.version(name)) for _ in range(CLIENTS - 1)]
     uploads = [first, *others]
-    statuses = scene.site.at_once(uploads)
+    statuses = _at_once(scene, uploads)
     scene.known.remove(first)
-    for upload, status in zip(uploads, statuses, strict=True):
-        if status in ACCEPTED:
-            scene.known.append(upload)
-        scene.crowd.note(upload, status)
+    answers = zip(uploads, statuses, strict=True)
+    scene.known += [upload for upload, status in answers if status in ACCEPTED]
     expected = [201] + [409] * (CLIENTS - 1)
     scene.expect(sorted(statuses) == expected, f"Twenty different: {sorted(statuses)}")
     return "one 201, the others 409" if sorted(statuses) == expected else str(sorted(statuses))
@@ -81,9 +77,7 @@ def double_click(scene: Scene) -> str:
     """Somebody uploads twice within milliseconds."""
     _calm(scene)
     upload = scene.in_somebodys_name(scene.maker.one())
-    statuses = scene.site.at_once([upload, upload])
-    for status in statuses:
-        scene.crowd.note(upload, status)
+    statuses = _at_once(scene, [upload, upload])
     scene.expect(sorted(statuses) == [200, 201], f"A double click: {sorted(statuses)}")
     return f"{min(statuses)} and {max(statuses)}"
 
@@ -111,10 +105,17 @@ def _calm(scene: Scene) -> bool:
     return scene.wait(lambda: all(program.ready() for program in needed), CALM_S)
 
 
+def _at_once(scene: Scene, uploads: list[Upload]) -> list[int]:
+    """Uploads all in the same moment, each once, and counts the answers."""
+    statuses = scene.site.at_once(uploads)
+    for upload, status in zip(uploads, statuses, strict=True):
+        scene.crowd.note(upload, status)
+    return statuses
+
+
 def _expect_nothing_kept(scene: Scene, uploads: list[Upload], statuses: list[int]) -> None:
     """An upload that was not accepted left neither a row nor a file."""
     for upload, status in zip(uploads, statuses, strict=True):
-        scene.crowd.note(upload, status)
         digest = upload.package.sha256
         scene.expect(status in (200, 201, 507), f"On a full disk an upload got {status}.")
         if status in ACCEPTED:

@@ -13,7 +13,6 @@ from hub.stack.processes import Program
 
 CONTAINERD = Path("/run/containerd")
 LOAD_S = 120
-DAEMON = "dockerd"
 
 
 class Daemon:
@@ -36,11 +35,12 @@ class Daemon:
         places += [f"--pidfile={folder}/docker.pid", f"--host={self.host}"]
         network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
         return Program(
-            name=DAEMON,
+            name="dockerd",
             label="Docker daemon of its own",
             command=["dockerd", "--storage-driver=overlay2", *places, *network],
             ready=self.answers,
             grace=20,
+            restarts=True,
         )
 
     def load_image(self) -> None:

@@ -67,6 +67,5 @@ def inject(scene: Scene, order: Sequence[tuple[str, Fault]], uploads: Sequence[U
         scene.world.pause(scene.random.uniform(0, 1))
         begun = time.monotonic()
         met = fault(scene)
-        scene.injected[name] += 1
         scene.seen[name][met] += 1
         say(f"[{done}/{len(order)}, {time.monotonic() - begun:.1f} s] {name}: {met}")

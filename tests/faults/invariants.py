@@ -1,23 +1,24 @@
-"""I1 to I7: what must hold once a stack that was broken has come to rest."""
+"""I1 to I7 without I4, which is leftovers.py: what must hold once a broken stack is at rest."""
 
 import hashlib
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from environments.models import Version
+from environments.states import Status
 from graders import transcripts
+from graders.jobs import MAX_ATTEMPTS
 from graders.models import Evaluation, Job, Rollout
 from graders.protocol import clean
-from graders.states import JobKind, Stage
+from graders.states import OPEN_STATUSES, JobKind, Stage
 from hub.audit.models import Event
 from tests.faults import model_server, packages, witness
 from tests.faults.clients import Upload
-from tests.faults.packages import HARMLESS, Package
+from tests.faults.packages import NUMBER, Package
 from tests.faults.report import Check
 from tests.faults.scene import Scene
-
-PLATFORM_ATTEMPTS = 3
 
 
 def uploads(scene: Scene, check: Check) -> None:
@@ -42,6 +43,17 @@ def uploads(scene: Scene, check: Check) -> None:
         check.expect(False, f"{upload.package.name} was refused with {status}.")
 
 
+def at_rest(scene: Scene, check: Check) -> None:
+    """I2: every job and every evaluation is over, every version has an outcome."""
+    for job in Job.objects.select_related("evaluation"):
+        check.expect(job.status not in OPEN_STATUSES, f"{job} is {job.status}.")
+    for evaluation in Evaluation.objects.select_related("version"):
+        check.expect(not evaluation.is_active, f"{evaluation} is {evaluation.stage}.")
+    for version in Version.objects.all():
+        has_outcome = version.status == Status.EVALUATED or bool(version.fault)
+        check.expect(has_outcome, f"{version} is {version.status} without a reason.")
+
+
 def results(scene: Scene, check: Check) -> None:
     """I3: one result an evaluation, of every rollout, once."""
     counts = Counter(Rollout.objects.values_list("task__evaluation_id", "task_id", "number"))
@@ -61,7 +73,7 @@ def scores(scene: Scene, check: Check) -> None:
     odd = _odd_answers(scene.world.odd)
     for rollout in Rollout.objects.select_related("task__evaluation__version").iterator():
         package = by_digest.get(rollout.task.evaluation.version.sha256)
-        if package is not None and (package.is_healthy or package.kind in HARMLESS):
+        if package is not None and package.is_measurable:
             _score(rollout, package, odd, check)
     jobs = defaultdict(list)
     for job in Job.objects.all():
@@ -102,10 +114,10 @@ def audit_log(scene: Scene, check: Check) -> None:
 
 
 def _address(upload: Upload) -> tuple[str, str, str]:
-    return (upload.owner, upload.package.name, upload.package.number)
+    return (upload.owner, upload.package.name, NUMBER)
 
 
-def _blobs(media: Path, versions: object, check: Check) -> None:
+def _blobs(media: Path, versions: Iterable[Version], check: Check) -> None:
     """Stored archives and rows are the same set; nothing half-written lies about."""
     digests = {version.sha256 for version in versions}
     stored = {path.name: path for path in (media / "archives").glob("*/*")}
@@ -178,11 +190,11 @@ def _score(rollout: Rollout, package: Package, odd: dict[str, str], check: Check
 
 def _outcome(evaluation: Evaluation, package: Package, jobs: list[Job], check: Check) -> None:
     """Healthy ones fail for the platform's reasons only, bad ones are never scored."""
-    if package.is_healthy or package.kind in HARMLESS:
+    if package.is_measurable:
         if evaluation.stage != Stage.FAILED:
             return
         given_up = [job for job in jobs if job.status in ("failed", "dead")]
-        tried = [job for job in given_up if job.attempt >= PLATFORM_ATTEMPTS]
+        tried = [job for job in given_up if job.attempt >= MAX_ATTEMPTS]
         check.expect(bool(tried), f"{evaluation} failed at once: {evaluation.fault}")
         blamed = "The environment" in evaluation.fault
         check.expect(not blamed, f"{evaluation} is blamed: {evaluation.fault}")

@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +137,9 @@ def _send(writer: asyncio.StreamWriter, body: bytes, status: int = 200) -> bool:
     return True
 
 
-async def _main(socket: Path, odd: Path, ready: Callable[[], None]) -> None:
+async def _main(socket: Path, odd: Path) -> None:
     socket.unlink(missing_ok=True)
     server = await asyncio.start_unix_server(Model(odd).serve, str(socket))
-    ready()
     await server.serve_forever()
 
 
@@ -149,7 +148,7 @@ def main() -> int:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--odd", type=Path, required=True)
     options = parser.parse_args()
-    asyncio.run(_main(options.socket, options.odd, lambda: print("serving", flush=True)))
+    asyncio.run(_main(options.socket, options.odd))
     return 0
 
 

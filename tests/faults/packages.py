@@ -12,6 +12,7 @@ from itertools import count
 
 from tests.environments.making import plain_tar
 
+NUMBER = "1.0.0"  # of every version
 TASKS = 3
 TURNS = 2  # of the gymnasium ones
 LARGE = 3 << 20  # bytes; more than the site keeps of an upload in memory
@@ -85,7 +86,7 @@ BAD: dict[str, dict[str, str]] = {
     "exit at once": {"at_step": "os._exit(0)"},
     "odd prompt": {"prompt": "\\x00 \\ud800 \\x1b[2J"},
 }
-# These can be measured all the same.
+# These can be scored all the same.
 HARMLESS = frozenset({"flood", "odd prompt"})
 SLOW_TO_FAIL = "endless loop"
 
@@ -95,7 +96,6 @@ class Package:
     """An archive to upload. `kind` is "gymnasium", "dataset" or what is wrong with it."""
 
     name: str
-    number: str
     kind: str
     key: str
     archive: bytes
@@ -107,6 +107,11 @@ class Package:
     @property
     def is_healthy(self) -> bool:
         return self.kind not in BAD
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether it can be scored, although it may be bad."""
+        return self.is_healthy or self.kind in HARMLESS
 
     @property
     def turns(self) -> int:
@@ -133,20 +138,18 @@ class Maker:
 
     def one(self, kind: str = "gymnasium", *, large: bool = False) -> Package:
         """One package of a kind, under a new name."""
-        return self.version(f"fault-{next(self._numbers)}", "1.0.0", kind, large=large)
+        return self.version(f"fault-{next(self._numbers)}", kind, large=large)
 
-    def version(
-        self, name: str, number: str, kind: str = "gymnasium", *, large: bool = False
-    ) -> Package:
+    def version(self, name: str, kind: str = "gymnasium", *, large: bool = False) -> Package:
         """A version of a named environment; other bytes at each call."""
         key = f"{name}-{self._random.getrandbits(32):08x}"
         files = {
-            "pyproject.toml": MANIFEST.format(name=name, number=number).encode(),
+            "pyproject.toml": MANIFEST.format(name=name, number=NUMBER).encode(),
             "faulty.py": _source(kind, key).encode(),
         }
         if large:
             files["padding.bin"] = self._random.randbytes(LARGE)
-        return Package(name, number, kind, key, plain_tar(files))
+        return Package(name, kind, key, plain_tar(files))
 
 
 def reward(package_key: str, task: int, said: Sequence[str]) -> float:

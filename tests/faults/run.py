@@ -96,7 +96,7 @@ def _carry_out(scene: Scene, options: argparse.Namespace) -> list[Check]:
 def _check(scene: Scene, *, rested: bool, again: int) -> list[Check]:
     seen = Check("-", "what clients and operators see meanwhile")
     seen.expect(rested, "The stack did not come to rest.")
-    seen.checked += sum(scene.injected.values())
+    seen.checked += sum(met.total() for met in scene.seen.values())
     seen.violations += scene.findings
     seen.notes.append(f"{again} healthy versions were evaluated again after a platform's fault")
     one = Check("I1", "accepted uploads = rows = stored bytes")
@@ -107,7 +107,7 @@ def _check(scene: Scene, *, rested: bool, again: int) -> list[Check]:
     six = Check("I6", "no stale token wrote")
     seven = Check("I7", "the audit log is complete")
     invariants.uploads(scene, one)
-    settling.at_rest(two)
+    invariants.at_rest(scene, two)
     invariants.results(scene, three)
     leftovers.look(scene, four)
     invariants.scores(scene, five)
@@ -117,7 +117,7 @@ def _check(scene: Scene, *, rested: bool, again: int) -> list[Check]:
 
 
 def _report(scene: Scene, checks: list[Check], seed: int, seconds: float) -> Report:
-    rows = [FaultRow(name, times, dict(scene.seen[name])) for name, times in scene.injected.items()]
+    rows = [FaultRow(name, met.total(), dict(met)) for name, met in scene.seen.items()]
     stages = Counter(Evaluation.objects.values_list("stage", flat=True))
     return Report(seed, seconds, dict(stages), dict(scene.crowd.answers), rows, checks)
 

@@ -22,7 +22,6 @@ class Scene:
     daemon: Daemon | None
     known: list[Upload] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
-    injected: Counter[str] = field(default_factory=Counter)
     seen: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     @property

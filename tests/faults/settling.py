@@ -8,12 +8,10 @@ from pathlib import Path
 
 from environments.models import Version
 from environments.states import Status
-from graders.models import Evaluation, Job
-from graders.states import JobStatus
 from hub.stack.paths import REPOSITORY
 from tests.faults import witness
 from tests.faults.containers import groups_of_containers
-from tests.faults.report import Check, say
+from tests.faults.report import say
 from tests.faults.scene import Scene
 
 AGE = 5 * 3600.0  # seconds; older than anything a job or an upload still needs
@@ -56,7 +54,7 @@ def evaluate_again(scene: Scene) -> int:
     failed = Version.objects.filter(status=Status.FAILED, sha256__in=healthy)
     wanted = [healthy[digest] for digest in failed.values_list("sha256", flat=True)]
     for upload in wanted:
-        status = scene.site.evaluate(upload.owner, upload.package.name, upload.package.number)
+        status = scene.site.evaluate(upload)
         scene.expect(status in (200, 201, 202), f"Asking again got {status}.")
     return len(wanted)
 
@@ -67,8 +65,10 @@ def reap(scene: Scene) -> None:
         _age(folder)
     for group in groups_of_containers(scene.world.paths.logs):
         os.utime(group, (0, 0))
-    drivers = {"bubblewrap": {}, "docker": {"DOCKER_HOST": scene.daemon.host}}
-    for driver, more in drivers.items() if scene.daemon else [("bubblewrap", {})]:
+    drivers: dict[str, dict[str, str]] = {"bubblewrap": {}}
+    if scene.daemon is not None:
+        drivers["docker"] = {"DOCKER_HOST": scene.daemon.host}
+    for driver, more in drivers.items():
         environment = {**os.environ, "SANDBOX_DRIVER": driver, **more}
         subprocess.run(
             [sys.executable, "-c", REAP],
@@ -78,18 +78,6 @@ def reap(scene: Scene) -> None:
             timeout=REAP_S,
             capture_output=True,
         )
-
-
-def at_rest(check: Check) -> None:
-    """I2: every job and every evaluation is over, every version has an outcome."""
-    ended = [JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED, "dead"]
-    for job in Job.objects.select_related("evaluation"):
-        check.expect(job.status in ended, f"{job} is {job.status}.")
-    for evaluation in Evaluation.objects.select_related("version"):
-        check.expect(not evaluation.is_active, f"{evaluation} is {evaluation.stage}.")
-    for version in Version.objects.all():
-        has_outcome = version.status == Status.EVALUATED or bool(version.fault)
-        check.expect(has_outcome, f"{version} is {version.status} without a reason.")
 
 
 def _waiting(scene: Scene) -> dict[str, int]:

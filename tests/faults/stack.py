@@ -75,10 +75,9 @@ class World:
         self.launch(self._worker(DOCKER_WORKER, "docker", DOCKER_HOST=host))
 
     def launch(self, *programs: Program) -> None:
-        """Starts programs, to be started again whenever they die, and waits for them."""
+        """Starts programs, each to be restarted when it dies, and waits for them."""
         for program in programs:
-            running = self._supervisor.launch(replace(program, restarts=True))
-            self.programs[program.name] = running
+            self.programs[program.name] = self._supervisor.launch(program)
         for program in programs:
             assert self.wait(program.ready, 90), f"{program.label} did not start"
 
@@ -130,7 +129,7 @@ class World:
     def control_model(self, mode: str, seconds: float) -> None:
         """Makes the model misbehave for a while."""
         transport = httpx.HTTPTransport(uds=str(self.paths.model_socket))
-        with httpx.Client(transport=transport, base_url="http://model") as client:
+        with httpx.Client(transport=transport, base_url=services.MODEL_BASE_URL) as client:
             client.post("/control", json={"mode": mode, "seconds": seconds})
 
     def is_up(self) -> bool:
@@ -156,13 +155,12 @@ class World:
         connection.close()
 
     def _model(self) -> Program:
-        paths, module = self.paths, "tests.faults.model_server"
-        options = ["--socket", str(paths.model_socket), "--odd", str(self.odd)]
-        return Program(
-            name="model",
+        """In the place of the stack's own."""
+        options = ["--socket", str(self.paths.model_socket), "--odd", str(self.odd)]
+        return replace(
+            services.model(self.paths),
             label="Fault-injecting model",
-            command=[sys.executable, "-m", module, *options],
-            ready=lambda: _model_answers(paths.model_socket),
+            command=[sys.executable, "-m", "tests.faults.model_server", *options],
         )
 
     def _worker(self, name: str, driver: str, **environment: str) -> Program:
@@ -176,15 +174,6 @@ class World:
             command=[*command, "-n", f"{name}@%h"],
             environment={**base.environment, "SANDBOX_DRIVER": driver, **environment},
         )
-
-
-def _model_answers(path: Path) -> bool:
-    transport = httpx.HTTPTransport(uds=str(path))
-    try:
-        with httpx.Client(transport=transport, base_url="http://model", timeout=2) as client:
-            return client.get("/health").is_success
-    except httpx.HTTPError:
-        return False
 
 
 def _free_port() -> int:

@@ -8,8 +8,15 @@ import pytest
 
 from hub.stack.paths import REPOSITORY
 from tests.faults import __main__ as program
+from tests.faults import break_engines, faults
 
 EVALUATIONS = 25
+FAULTS = {
+    *faults.WORKER_FAULTS,
+    *faults.UPLOAD_FAULTS,
+    *break_engines.FAULTS,
+    *break_engines.DOCKER_FAULTS,
+}
 LIMIT_S = 420  # it takes about 150 s on two cores that nobody else uses
 
 
@@ -35,4 +42,5 @@ def test_nothing_is_lost() -> None:
     assert done.returncode == 0
     assert all(check["checked"] for check in report["checks"])
     assert all(fault["injected"] for fault in report["faults"])
+    assert {fault["name"] for fault in report["faults"]} == FAULTS
     assert sum(report["evaluations"].values()) >= EVALUATIONS

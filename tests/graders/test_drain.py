@@ -38,13 +38,6 @@ def _where_workers_look(settings) -> Iterator[None]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    found = Server()
-    yield found
-    found.stop()
-
-
-@pytest.fixture
 def evaluation(server: Server) -> Evaluation:
     """An evaluation of a real environment, one request at a time."""
     return submit(server)
@@ -62,14 +55,14 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
 
     yield start
     for one in started:
-        one.__exit__(None, None, None)
+        one.stop()
     for log in sorted(tmp_path.glob("worker*.log")):
         print(f"--- {log.name}", log.read_text()[-20_000:], sep="\n")
 
 
-def submit(server: Server, name: str = "number-hunt") -> Evaluation:
+def submit(server: Server) -> Evaluation:
     owner = make_user()
-    data = packing.pack(settings.BASE_DIR / "examples" / name)
+    data = packing.pack(settings.BASE_DIR / "examples" / "number-hunt")
     version, _ = catalogue.submit(
         file=io.BytesIO(data), filename="e.tar.gz", owner=owner, name=None, actor=owner
     )

@@ -1,6 +1,5 @@
 """Whose turn it is: owners share the workers, and no owner's long queue is another's."""
 
-import threading
 from collections import Counter
 
 import pytest
@@ -12,6 +11,7 @@ from graders.states import KINDS, JobKind, JobStatus, Stage
 from hub.accounts.models import Quota, User
 from tests.factories import make_evaluation, make_user, make_version
 from tests.graders.leases import expire, take
+from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -179,19 +179,8 @@ def test_eight_workers_at_the_same_moment_are_fair_and_take_each_job_once(settin
     submit(people[0], 40)
     for person in people[1:]:
         submit(person, 10)
-    start, taken = threading.Barrier(8), []
-
-    def compete() -> None:
-        start.wait()
-        for _ in range(3):
-            taken.append(take().job)
-        connection.close()
-
-    threads = [threading.Thread(target=compete) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    turns = at_once(8, lambda: [take().job for _ in range(3)])
+    taken = [job for turn in turns for job in turn]
     assert len({job.pk for job in taken}) == 24
     assert Counter(job.owner.username for job in taken) == dict.fromkeys(
         ("ada", "bob", "cid", "dan"), 6
@@ -202,18 +191,7 @@ def test_eight_workers_at_the_same_moment_are_fair_and_take_each_job_once(settin
 def test_the_limit_holds_for_workers_at_the_same_moment(settings) -> None:
     settings.QUOTAS = settings.QUOTAS | {"running_evaluations": 3}
     submit(make_user("ada"), 16)
-    start, taken = threading.Barrier(8), []
-
-    def compete() -> None:
-        start.wait()
-        taken.append(jobs.claim("build", worker="w"))
-        connection.close()
-
-    threads = [threading.Thread(target=compete) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = at_once(8, lambda: jobs.claim("build", worker="w"))
     assert len([held for held in taken if held is not None]) == 3
 
 

@@ -18,6 +18,8 @@ from graders.states import KINDS, JobKind, JobStatus, Stage
 from hub.celery import app
 from tests.factories import make_evaluation, make_model, make_version
 from tests.graders.leases import expire, make_due, take
+from tests.graders.workers import until
+from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -258,18 +260,8 @@ def test_a_database_that_went_away_is_no_attempt_even_if_it_is_back(
 @pytest.mark.django_db(transaction=True)
 def test_of_many_workers_one_gets_the_job() -> None:
     make_evaluation()
-    start, claims = threading.Barrier(8), []
-
-    def compete(name: str) -> None:
-        start.wait()
-        claims.append(jobs.claim("build", worker=name))
-        connection.close()
-
-    threads = [threading.Thread(target=compete, args=[str(n)]) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    names = iter("abcdefgh")
+    claims = at_once(8, lambda: jobs.claim("build", worker=next(names)))
     assert len([held for held in claims if held is not None]) == 1
 
 
@@ -280,7 +272,7 @@ def test_a_beating_job_shows_its_log_and_notices_a_cancellation(monkeypatch) -> 
     held = take()
     with Heartbeat(held) as heartbeat:
         heartbeat.say("halfway")
-        until(lambda: "halfway" in Job.objects.get(pk=job.pk).log)
+        until(lambda: "halfway" in Job.objects.get(pk=job.pk).log, 5)
         heartbeat.check()
         jobs.cancel_all(job.evaluation)
         with pytest.raises(jobs.LeaseLost):
@@ -290,19 +282,20 @@ def test_a_beating_job_shows_its_log_and_notices_a_cancellation(monkeypatch) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_goes_away_for_a_moment_costs_no_lease(monkeypatch, settings) -> None:
+def test_a_database_that_goes_away_for_a_moment_costs_no_lease(monkeypatch) -> None:
     monkeypatch.setattr(beating, "POLL_S", 0.05)
     make_evaluation()
-    held, failures, real = take(), iter([True] * 5), jobs.held_row
+    held, failures, real = take(), [True] * 5, jobs.held_row
 
     def broken(claimed: jobs.Claim) -> object:
-        if next(failures, False):
+        if failures:
+            failures.pop()
             raise OperationalError("the server closed the connection")
         return real(claimed)
 
     monkeypatch.setattr(jobs, "held_row", broken)
     with Heartbeat(held) as heartbeat:
-        until(lambda: next(failures, None) is None)
+        until(lambda: not failures, 5)
         time.sleep(0.2)
         heartbeat.check()
 
@@ -332,13 +325,6 @@ def test_no_job_is_added_to_an_evaluation_that_is_being_ended() -> None:
         ("build", "done"),
         ("inspect", "cancelled"),
     }
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def test_a_broker_that_is_away_stops_neither_workers_nor_the_sweeper(

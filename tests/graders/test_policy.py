@@ -3,21 +3,13 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from scripted import ASK, KEY, Handler, Server, completion, hang_up, ok, policy, says
 
 from graders.errors import EnvironmentFault, ModelUnavailable
 from graders.policy import Endpoint, Policy, Sampler
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    started = Server()
-    yield started
-    started.stop()
+from tests.graders.scripted import ASK, KEY, Handler, Server, completion, hang_up, ok, policy, says
 
 
 @pytest.fixture

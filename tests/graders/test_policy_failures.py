@@ -2,16 +2,17 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from scripted import (
+
+from graders.errors import GraderError, ModelUnavailable, PromptTooLong
+from graders.policy import MAX_ANSWER_BYTES, Endpoint, Policy, Sampler
+from tests.graders.scripted import (
     ASK,
     KEY,
     Handler,
-    Server,
     choices,
     completion,
     cut_off,
@@ -22,16 +23,6 @@ from scripted import (
     policy,
     says,
 )
-
-from graders.errors import GraderError, ModelUnavailable, PromptTooLong
-from graders.policy import MAX_ANSWER_BYTES, Endpoint, Policy, Sampler
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    started = Server()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

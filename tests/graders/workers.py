@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import redis
 from django.conf import settings
@@ -29,7 +27,10 @@ def until(condition: Callable[[], object], seconds: float = 40.0) -> None:
 
 
 class Worker:
-    """A worker for every queue, with two processes; killed when it is left, if it still runs."""
+    """A worker for every queue, with two processes.
+
+    `stop` sends it SIGTERM, and kills it if it does not end.
+    """
 
     def __init__(self, log: Path, **environment: str) -> None:
         database = connection.settings_dict
@@ -47,15 +48,8 @@ class Worker:
             env=os.environ | {"DATABASE_URL": url, "SANDBOX_DRIVER": "bubblewrap"} | environment,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
+        """Ends it if it still runs."""
         if self._process.poll() is None:
             self.signal(signal.SIGTERM)
             try:
