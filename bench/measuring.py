@@ -5,21 +5,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Least, median and most of `count` measurements."""
-
-    least: float
-    median: float
-    most: float
-    count: int
-
-    @classmethod
-    def of(cls, found: Sequence[float]) -> "Spread":
-        return cls(min(found), statistics.median(found), max(found), len(found))
 
 
 def in_turn(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -61,7 +46,13 @@ def machine() -> dict[str, object]:
 
 
 def spread(found: Sequence[float]) -> dict[str, float]:
-    return asdict(Spread.of(found))
+    """Least, median and most of `count` measurements."""
+    return {
+        "least": min(found),
+        "median": statistics.median(found),
+        "most": max(found),
+        "count": len(found),
+    }
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from graders.sandbox import Limits, Sandbox, SandboxUnavailable, Spec, offer
 from tests.runner.local import INTERPRETER
 
 DRIVERS = ("bubblewrap", "docker")
-IMAGE = os.environ.get("SANDBOX_IMAGES", "practicum-sandbox:latest")
+IMAGE = os.environ.get("SANDBOX_IMAGES", "practicum-sandbox:latest").split(",")[0].strip()
 HELLO = "print('hello')"
 # Without site-packages, which outside has and a sandbox has not.
 ARGUMENTS = ("-I", "-S", "-c", HELLO)
@@ -117,17 +118,11 @@ def rollouts(
             PLAIN: keep(PLAIN, lambda: through(plain, example, root, count, concurrency)),
         }
         for name, sandbox in sandboxes.items():
-            ways[name] = keep(name, _driven(sandbox, example, count, concurrency))
+            ways[name] = keep(name, partial(through, sandbox, example, "/env", count, concurrency))
         rates = in_turn(ways, rounds)
     if len({times.rewards for found in taken.values() for times in found}) != 1:
         raise RuntimeError("the ways did not earn the same rewards, so they did not do the same")
     return {name: _row(rates, name, taken[name][1:]) for name in ways}
-
-
-def _driven(
-    sandbox: Sandbox, example: Example, count: int, concurrency: int
-) -> Callable[[], Times]:
-    return lambda: through(sandbox, example, "/env", count, concurrency)
 
 
 def _row(rates: dict[str, list[float]], name: str, taken: list[Times]) -> Report:

@@ -14,6 +14,7 @@ from playwright.sync_api import (
 )
 
 from hub.accounts.models import User
+from tests.conftest import CHROMIUM
 
 # Says on the console what the policy refused; the browser itself does so only for some of it.
 WATCH = """addEventListener("securitypolicyviolation", (event) => {
@@ -28,9 +29,7 @@ def browser() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's loop runs in this thread; the database is used here too, never at once.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        found = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         expect.set_options(timeout=15_000)
         yield found
         found.close()

@@ -3,6 +3,8 @@
 import hashlib
 from itertools import count
 
+from django.contrib.auth.models import Group, Permission
+
 from environments.models import Environment, Version
 from graders.models import Evaluation, Profile, ReferenceModel
 from graders.services import start
@@ -26,6 +28,15 @@ def make_user(username: str | None = None, **fields: object) -> User:
     """A person who can sign in with the password `secret`."""
     name = username or f"user{next(_numbers)}"
     return User.objects.create_user(username=name, password="secret", **fields)
+
+
+def make_moderator(username: str = "mo", **fields: object) -> User:
+    """A moderator. Their group is made too: tests that truncate take what migrations put there."""
+    user = make_user(username, **fields)
+    group, _ = Group.objects.get_or_create(name="moderators")
+    group.permissions.add(Permission.objects.get(codename="moderate"))
+    user.groups.add(group)
+    return user
 
 
 def make_version(owner: User | None = None, **fields: object) -> Version:

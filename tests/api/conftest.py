@@ -6,7 +6,6 @@ import tarfile
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import Group
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.response import Response
 from rest_framework.test import APIClient
@@ -16,7 +15,7 @@ from environments.models import Version
 from environments.states import Review
 from hub.accounts.models import Scope, User
 from hub.accounts.services import create_token
-from tests.factories import make_user
+from tests.factories import make_moderator, make_user
 
 PROJECT = """[project]
 name = "{name}"
@@ -78,9 +77,7 @@ def owner(db) -> User:
 
 @pytest.fixture
 def moderator(db) -> User:
-    user = make_user("mo")
-    user.groups.add(Group.objects.get(name="moderators"))
-    return user
+    return make_moderator()
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ def make_stock(make_index: Callable[..., Index], store: Store) -> Callable[..., 
     """A stock that is filled from the served index."""
     shelf = Shelf()
 
-    def make(url: str | None = None, **limits: float) -> Stock:
-        return Stock(store, make_index(url, **limits), shelf, BuildLimits(**limits))
+    def make(**limits: float) -> Stock:
+        return Stock(store, make_index(**limits), shelf, BuildLimits(**limits))
 
     return make
 

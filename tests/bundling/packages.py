@@ -1,9 +1,10 @@
 """Wheels and source archives made for a test, and backends that need nothing to be installed."""
 
 import io
-import tarfile
 import zipfile
 from collections.abc import Mapping
+
+from tests.environments.making import plain_tar
 
 PYPROJECT = """
 [build-system]
@@ -60,7 +61,7 @@ def wheel(
 def zipped(files: Mapping[str, bytes]) -> bytes:
     """A zip of those members."""
     held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(held, "w") as archive:
         for path, content in files.items():
             archive.writestr(zipfile.ZipInfo(path), content)
     return held.getvalue()
@@ -89,10 +90,4 @@ def sdist(
         "pyproject.toml": PYPROJECT.encode(),
         "backend.py": text.encode(),
     } | dict(files or {})
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w:gz") as archive:
-        for path, content in made.items():
-            member = tarfile.TarInfo(f"{stem}/{path}")
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return f"{stem}.tar.gz", held.getvalue()
+    return f"{stem}.tar.gz", plain_tar(made, f"{stem}/")

@@ -60,9 +60,9 @@ class Served:
     Without `ranges` it sends whole files only.
     """
 
-    def __init__(self, prefix: str = "/simple", as_html: bool = False) -> None:
+    def __init__(self, prefix: str = "/simple") -> None:
         self.prefix = prefix
-        self.as_html = as_html
+        self.as_html = False
         self.ranges = True
         self.sent = 0  # bytes of bodies
         self.behaviours: dict[str, Behaviour] = {}

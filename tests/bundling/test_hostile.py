@@ -10,9 +10,8 @@ import pytest
 
 from graders.bundling import lock
 from graders.errors import EnvironmentFault
-from graders.sandbox.slots import SLOTS
 from tests.bundling.packages import sdist
-from tests.sandbox.test_traces import mine, traces, uids_in_use
+from tests.sandbox.support import left_by
 
 QUICK = {"seconds": 60, "memory_mb": 768, "tmp_mb": 64}
 
@@ -20,10 +19,8 @@ QUICK = {"seconds": 60, "memory_mb": 768, "tmp_mb": 64}
 @pytest.fixture(autouse=True)
 def nothing_is_left(sandbox, store) -> Iterator[None]:
     yield
-    assert traces(mine(sandbox)) == ([], [], [])
+    assert left_by(sandbox) == ([], [], [], set())
     assert not list(store._root.glob("*/.*"))
-    first = sandbox._slots.first_uid
-    assert not uids_in_use() & set(range(first, first + SLOTS))
 
 
 @pytest.fixture
@@ -129,7 +126,7 @@ said["mounts"] = open("/proc/self/mountinfo").read()
 """
 
 
-def test_no_secret_and_no_address_is_inside(says, served, monkeypatch, tmp_path):
+def test_no_secret_and_no_address_is_inside(says, served, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "very-secret")
     monkeypatch.setenv("PACKAGE_INDEX_URL", "http://u:very-secret@127.0.0.1:9/")
     found = says(READ)

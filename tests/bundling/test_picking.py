@@ -77,7 +77,7 @@ def test_old_wheels_are_for_the_machines_there_were(monkeypatch):
     assert picked([old.format("aarch64")], "3.11", "aarch64", monkeypatch) is None
 
 
-def test_only_what_the_pin_allows(monkeypatch):
+def test_only_what_the_pin_allows():
     other = file(X86[5], "b" * 64)
     assert picking.wheel(PIN, [other], picking.tags("3.11")) is None
     assert picking.source(PIN, [file("numpy-2.0.tar.gz", "b" * 64)]) is None

@@ -170,7 +170,7 @@ with zipfile.ZipFile(PATH, "a") as wheel:
 """
 
 
-def test_from_inside_only_get_of_packages_is_answered(served, make_stock, sandbox, built):
+def test_from_inside_only_get_of_packages_is_answered(served, make_stock, built):
     outside = ["/", "/simple/", "/simple/../x", "//x", "http://example.com/", "/etc/passwd"]
     port = int(served.address.rpartition(":")[2])
     code = ASK.replace("PATHS", repr(["/simple/demo/", *outside])).replace("PORT", str(port))

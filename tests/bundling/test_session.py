@@ -168,7 +168,7 @@ def test_a_relay_that_breaks_is_the_platforms_fault(make_stock, sandbox, monkeyp
         resolve(["demo"], sandbox=sandbox, stock=make_stock(), job="broken")
 
 
-def test_an_error_inside_the_builder_ends_the_build_at_once(make_stock, sandbox, monkeypatch):
+def test_an_error_inside_the_builder_ends_the_build_at_once(make_stock, sandbox):
     """Not by its time limit: nobody waits for a thread that is dead."""
     stock = make_stock(seconds=60)
     relay = Relay(stock.index, stock.store)

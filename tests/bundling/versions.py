@@ -1,9 +1,7 @@
 """Versions with a stored archive, and running what their bundles hold."""
 
 import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,11 @@ from django.core.files.storage import default_storage
 from environments.models import Version
 from graders.pipeline import bundles
 from graders.sandbox import EndReason, Limits, Mount, Sandbox, Spec
+from graders.sandbox.interpreters import minor
+from tests.environments.making import plain_tar
 from tests.factories import make_version
 
-PYPROJECT = """
+PYPROJECT = b"""
 [project]
 name = "held"
 version = "1.0.0"
@@ -24,14 +24,8 @@ version = "1.0.0"
 
 def stored_version(*dependencies: str, **fields: Any) -> Version:
     """A version that needs those packages; its archive has one module, `held`."""
-    members = {"pyproject.toml": PYPROJECT, "held.py": "import this_is_never_imported\n"}
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, text in members.items():
-            member = tarfile.TarInfo(f"held-1.0.0/{name}")
-            member.size = len(text)
-            archive.addfile(member, io.BytesIO(text.encode()))
-    content = packed.getvalue()
+    members = {"pyproject.toml": PYPROJECT, "held.py": b"import this_is_never_imported\n"}
+    content = plain_tar(members, "held-1.0.0/")
     version = make_version(
         filename="held-1.0.0.tar.gz",
         sha256=hashlib.sha256(content).hexdigest(),
@@ -68,5 +62,5 @@ def run_inside(sandbox: Sandbox, bundle: Path, code: str) -> Any:
 def build(version: Version, sandbox: Sandbox) -> Version:
     """Lock a version's dependencies, as a build job does."""
     version.lock = bundles.lock(version, sandbox, job="test-lock", check=lambda: None)
-    version.python = ".".join(sandbox.python.split(".")[:2])
+    version.python = minor(sandbox.python)
     return version

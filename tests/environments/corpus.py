@@ -26,7 +26,8 @@ def fetch(name: str, sha256: str, folder: Path) -> Path:
     path = folder / name
     if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
         return path
-    client = httpx.Client(timeout=60, follow_redirects=True, transport=_transport())
+    transport = httpx.HTTPTransport(retries=3)
+    client = httpx.Client(timeout=60, follow_redirects=True, transport=transport)
     with client, client.stream("GET", _addresses(_requirement(name))[name]) as answer:
         answer.raise_for_status()
         data = answer.read()
@@ -34,10 +35,6 @@ def fetch(name: str, sha256: str, folder: Path) -> Path:
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as scratch:
         scratch.write(data)
     return Path(scratch.name).replace(path)
-
-
-def _transport() -> httpx.HTTPTransport:
-    return httpx.HTTPTransport(retries=3)
 
 
 def _requirement(name: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import Group
 from django.test import Client
 from rest_framework.response import Response
 
@@ -15,7 +14,7 @@ from hub.accounts.models import User
 from hub.audit.models import Event
 from hub.errors import Refused
 from tests.api.conftest import client_of
-from tests.factories import make_evaluation, make_user, make_version
+from tests.factories import make_evaluation, make_moderator, make_user, make_version
 from tests.graders.leases import take
 
 pytestmark = pytest.mark.django_db
@@ -33,9 +32,7 @@ def owner(evaluation: Evaluation) -> User:
 
 @pytest.fixture
 def moderator(db: None) -> User:
-    user = make_user("mo")
-    user.groups.add(Group.objects.get(name="moderators"))
-    return user
+    return make_moderator()
 
 
 def by_rest(user: User, evaluation: Evaluation, **body: str) -> Response:

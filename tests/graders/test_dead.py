@@ -1,7 +1,6 @@
 """Dead jobs: kept with their logs, and put back by an operator."""
 
 import pytest
-from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
@@ -13,7 +12,7 @@ from graders.states import JOB_TRANSITIONS, OPEN_STATUSES, JobKind, JobStatus, S
 from hub.accounts.models import User
 from hub.audit.models import Event
 from hub.errors import Refused
-from tests.factories import make_user
+from tests.factories import make_moderator
 from tests.graders.leases import make_due, take
 
 pytestmark = pytest.mark.django_db
@@ -21,9 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def moderator(db: None) -> User:
-    user = make_user("mo", is_staff=True)
-    user.groups.add(Group.objects.get(name="moderators"))
-    return user
+    return make_moderator(is_staff=True)
 
 
 @pytest.fixture

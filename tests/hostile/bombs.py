@@ -28,19 +28,19 @@ class Bomb:
 
 # Until the kernel says no; then it says so itself, and ends.
 UNTIL_REFUSED = """
-import ctypes, errno, os, socket, sys, threading, time
+import ctypes, os, socket, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
-def until_refused(step, tries=10**6):
+def until_refused(step):
     held = []
     try:
-        for i in range(tries): held.append(step(i))
+        for i in range(10**6): held.append(step(i))
     except (OSError, MemoryError, RuntimeError, BlockingIOError) as error:
         print("refused", flush=True)
         return held
     print("never refused", flush=True)
     return held
-def crowd(work, n=30):
-    for _ in range(n):
+def crowd(work):
+    for _ in range(30):
         try:
             if os.fork() == 0:
                 work()
@@ -270,7 +270,7 @@ BOMBS = {
         "        while True:\n"
         "            try: a.send(b'x' * 4096)\n"
         "            except BlockingIOError: return a, b\n"
-        "    until_refused(fill); time.sleep(1)"
+        "    held = until_refused(fill); time.sleep(1)"
     ),
     "sockets of the loopback": crowded(
         "s = socket.create_server(('127.0.0.1', 0))\n"
@@ -282,7 +282,7 @@ BOMBS = {
         "        while True:\n"
         "            try: a.send(b'x' * 65536)\n"
         "            except BlockingIOError: return a, b\n"
-        "    until_refused(fill); time.sleep(1)"
+        "    held = until_refused(fill); time.sleep(1)"
     ),
     "datagrams": crowded(
         "def fill(i):\n"
@@ -292,7 +292,7 @@ BOMBS = {
         "        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:\n"
         "            for _ in range(200): s.sendto(b'x' * 60000, r.getsockname())\n"
         "        return r\n"
-        "    until_refused(fill); time.sleep(1)"
+        "    held = until_refused(fill); time.sleep(1)"
     ),
     "epoll": crowded(
         "import select\n"
@@ -301,7 +301,7 @@ BOMBS = {
         "        e = select.epoll()\n"
         "        e.register(p[0])\n"
         "        return e\n"
-        "    until_refused(watch); time.sleep(1)"
+        "    held = until_refused(watch); time.sleep(1)"
     ),
     "timers": crowded(
         "until_refused(lambda i: check(libc.timer_create(1, None, ctypes.create_string_buffer(8))))"

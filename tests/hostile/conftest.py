@@ -8,7 +8,7 @@ import pytest
 
 from graders.sandbox import Sandbox
 from tests.sandbox.conftest import sandbox, state_dir
-from tests.sandbox.support import mine, traces, uids_in_use
+from tests.sandbox.support import left_by
 
 from .support import Host, attackable
 
@@ -48,8 +48,7 @@ def host_unchanged(sandbox: Sandbox) -> Iterator[None]:
     """No process, container, cgroup, mount, file or shared memory of a run outlives it."""
     uids = sandbox._slots.uids
     yield
-    assert traces(mine(sandbox)) == ([], [], [])
-    assert not uids_in_use() & set(uids)
+    assert left_by(sandbox) == ([], [], [], set())
     assert files_of(uids) == []
     assert shared_memory_of(uids) == []
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Host:
     """Facts about this host, true while the context it was made in lasts."""
 
     facts: dict[str, Any]
-    environ: dict[str, str] = field(default_factory=dict)
+    environ: dict[str, str]
 
 
 @contextlib.contextmanager
@@ -55,7 +55,6 @@ def attackable(folder: Path) -> Iterator[Host]:
         stack.callback(process.kill)
         facts = {
             "secret": f"secret-{name}",
-            "secret_argument": f"marker-{name}",
             "marker": f"marker-{name}",
             "host_pid": process.pid,
             "host_file": str(folder / "host-file"),

@@ -11,7 +11,7 @@ from graders.link import PYTHON
 
 from .attacks import ATTACKS
 from .support import Host, readable_copy
-from .worker import ATTACK, EVERY, neighbour
+from .worker import ATTACK, neighbour
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root gets through everywhere")
 Outcomes = dict[str, dict[str, object]]
@@ -24,7 +24,7 @@ def outside(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     facts = host.facts | {"neighbour_watches": "0"}
     facts |= {"env": str(folder), "victim": str(folder / "victim")}
     names = [name for name, one in ATTACKS.items() if one.outside]
-    code = ATTACK.format(EVERY).replace("'/env'", repr(str(folder))).replace("()", f"({names!r})")
+    code = ATTACK.format(folder=str(folder), names=names)
     left_open = os.open("/etc/passwd", os.O_RDONLY)
     beside = subprocess.Popen(
         [sys.executable, *neighbour(facts, str(folder))],

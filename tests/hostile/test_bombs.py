@@ -10,7 +10,7 @@ import pytest
 
 from graders.link import ENV, PYTHON
 from graders.sandbox import Limits, Sandbox, Spec
-from tests.sandbox.support import mine, traces, uids_in_use
+from tests.sandbox.support import left_by
 
 from .bombs import BOMBS, MEMORY_MB, PIDS, Bomb
 
@@ -58,8 +58,7 @@ def test_a_bomb_is_contained(sandbox: Sandbox, name: str):
     assert ending.peak_memory_mb is None or ending.peak_memory_mb <= limits.memory_mb + 1
     assert len(ending.stderr) < (limits.stderr_kb << 10) + 200
     assert seen[0] - min(seen) < limits.memory_mb + SLACK_MB
-    assert not uids_in_use() & set(sandbox._slots.uids)
-    assert traces(mine(sandbox)) == ([], [], [])
+    assert left_by(sandbox) == ([], [], [], set())
 
 
 def test_there_are_enough_bombs():

@@ -11,8 +11,10 @@ from pathlib import Path
 from graders.link import ENV, PYTHON
 from graders.sandbox import Limits, Mount, Sandbox, Spec, offer
 
-ATTACK = "import sys; sys.path.insert(0, '/env'); import attacks.harness as h; {}h.main()"
-EVERY = "import attacks; "
+# `names` says which attacks; None is all of them.
+ATTACK = (
+    "import sys; sys.path.insert(0, {folder!r}); from attacks.harness import main; main({names!r})"
+)
 
 
 def neighbour(facts: dict, folder: str) -> list[str]:
@@ -24,7 +26,7 @@ def neighbour(facts: dict, folder: str) -> list[str]:
 def main(sandbox: Sandbox, folder: Path, facts: dict) -> None:
     mounts = (Mount(folder, "/env"),)
     other = Spec("other", (*PYTHON, *neighbour(facts, "/env")), mounts, Limits(seconds=120), ENV)
-    code = ATTACK.format(EVERY)
+    code = ATTACK.format(folder="/env", names=None)
     mine = Spec("attack", (*PYTHON, "-c", code), mounts, Limits(seconds=90), ENV)
     with sandbox.start(other) as beside:
         assert beside.receive() == b"up\n", beside.wait()

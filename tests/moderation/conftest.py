@@ -1,10 +1,9 @@
 """People of every standing."""
 
 import pytest
-from django.contrib.auth.models import Group
 
 from hub.accounts.models import User
-from tests.factories import make_user
+from tests.factories import make_moderator, make_user
 
 
 @pytest.fixture
@@ -14,9 +13,7 @@ def owner(db) -> User:
 
 @pytest.fixture
 def moderator(db) -> User:
-    user = make_user("mo", is_staff=True)
-    user.groups.add(Group.objects.get(name="moderators"))
-    return user
+    return make_moderator(is_staff=True)
 
 
 @pytest.fixture

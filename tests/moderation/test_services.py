@@ -15,7 +15,7 @@ from hub.accounts.services import create_token
 from hub.audit.models import Event
 from hub.errors import Refused
 from hub.moderation import services
-from tests.factories import make_evaluation, make_user, make_version
+from tests.factories import make_evaluation, make_moderator, make_version
 
 ACTS = [services.approve, services.reject, services.quarantine]
 
@@ -97,8 +97,7 @@ def test_after_a_ban_is_lifted_old_sessions_stay_dead(owner, moderator):
 
 
 def test_who_may_not_be_banned_by_whom(owner, moderator, boss):
-    second = make_user("second")
-    second.groups.add(Group.objects.get(name="moderators"))
+    second = make_moderator("second")
     for actor, user in [(owner, second), (moderator, moderator), (moderator, second)]:
         with pytest.raises(PermissionDenied):
             services.ban(user=user, actor=actor, reason="No.")

@@ -1,5 +1,6 @@
 """A `Sandbox` without walls, for code of our own: plain subprocesses, so that tests are fast."""
 
+import platform
 import subprocess
 import sys
 import tempfile
@@ -83,7 +84,7 @@ class Local(Sandbox):
     """Runs the runner from its source folder; `/opt` is a scratch folder that links to it."""
 
     name = "local"
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    python = platform.python_version()
 
     def __init__(self, scratch: Path) -> None:
         self.started: list[LocalRunning] = []

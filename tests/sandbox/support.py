@@ -1,16 +1,16 @@
 """What the sandbox tests share: specs, and what runs could have left behind."""
 
 import contextlib
-import os
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 import docker
 from graders.sandbox import Limits, Mount, Sandbox, Spec
 from graders.sandbox.cgroups import hierarchies
 
-IMAGE = os.environ.get("PRACTICUM_SANDBOX_IMAGE", "practicum-sandbox:latest")
+IMAGE = settings.SANDBOX_IMAGES[0]
 DRIVERS = [pytest.param("docker", marks=pytest.mark.docker), "bubblewrap"]
 
 
@@ -53,3 +53,8 @@ def traces(owner: str) -> tuple[object, ...]:
     """Cgroups, containers and mounts: all empty once runs are over."""
     stages = [line for line in Path("/proc/mounts").read_text().splitlines() if owner in line]
     return groups(owner), containers(owner), stages
+
+
+def left_by(sandbox: Sandbox) -> tuple[object, ...]:
+    """Cgroups, containers, mounts and uids of processes: all empty once runs are over."""
+    return (*traces(mine(sandbox)), uids_in_use() & set(sandbox._slots.uids))

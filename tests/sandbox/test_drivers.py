@@ -127,7 +127,7 @@ def test_the_root_is_made_once_whoever_asks(tmp_path):
     assert (tree / "root").stat().st_ino == inode
 
 
-def test_the_root_holds_no_packages_and_nothing_set_uid(state_dir, tmp_path):
+def test_the_root_holds_no_packages_and_nothing_set_uid(state_dir):
     root = rootfs.ensure(state_dir, bwrap_path(), PYTHON).path / "root"
     files = [path for path in root.rglob("*") if path.is_file()]
     assert len(files) > 500

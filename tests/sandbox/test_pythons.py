@@ -13,8 +13,7 @@ from graders.sandbox.interpreters import MINORS, minor
 from graders.sandbox.offers import Offer
 from tests.factories import make_version
 
-from .conftest import IMAGE
-from .support import spec
+from .support import IMAGE, spec
 
 OWN = minor(sys.version.split()[0])
 
@@ -51,7 +50,7 @@ def test_those_on_the_path_are_found_and_dead_shims_are_not(tmp_path, monkeypatc
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     found = interpreters.find()
     assert found[others[0]].version == f"{others[0]}.1"
-    assert others[1] not in found or found[others[1]].executable != tmp_path / "x"
+    assert others[1] not in found
 
 
 def test_named_ones_are_all_there_are(tmp_path):

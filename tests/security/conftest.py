@@ -1,16 +1,16 @@
 """A browser, people of every standing, and something measured to look at."""
 
 import pytest
-from django.contrib.auth.models import Group, Permission
 from playwright.sync_api import Page
 
 from graders.models import Evaluation
 from hub.accounts.models import User
 from tests.chromium import browser, complaints, context, page, sign_in
-from tests.factories import make_user
+from tests.factories import make_moderator, make_user
+from tests.graders.conftest import server
 from tests.web.conftest import measure, publish
 
-__all__ = ["browser", "complaints", "context", "page", "sign_in"]
+__all__ = ["browser", "complaints", "context", "page", "server", "sign_in"]
 
 
 @pytest.fixture
@@ -25,12 +25,7 @@ def boss(db) -> User:
 
 @pytest.fixture
 def moderator(db) -> User:
-    user = make_user("mo", is_staff=True)
-    # A test that truncates the database takes what the migrations put there too.
-    group, _ = Group.objects.get_or_create(name="moderators")
-    group.permissions.set([Permission.objects.get(codename="moderate")])
-    user.groups.add(group)
-    return user
+    return make_moderator(is_staff=True)
 
 
 @pytest.fixture
@@ -41,7 +36,12 @@ def measured(ada: User) -> Evaluation:
 
 @pytest.fixture
 def asked(page: Page) -> list[str]:
-    """What the page asked other sites for."""
+    """Everything the page asked for."""
+    return requests_of(page)
+
+
+def requests_of(page: Page) -> list[str]:
+    """A list that grows with every request of the page."""
     found: list[str] = []
     page.on("request", lambda request: found.append(request.url))
     return found

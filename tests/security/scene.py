@@ -1,10 +1,9 @@
 """One of everything that addresses name, and people of every standing to ask for it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from django.contrib.auth.models import Group, Permission
 from django.db.models import Model
 
 from graders import hosts
@@ -13,7 +12,7 @@ from hub.accounts.models import ApiToken, User
 from hub.accounts.services import create_token
 from hub.audit.models import Event
 from tests.api.conftest import add
-from tests.factories import make_user
+from tests.factories import make_moderator, make_user
 from tests.security.addresses import Address
 from tests.web.conftest import measure
 
@@ -26,7 +25,7 @@ class Scene:
     public: Evaluation
     private: Evaluation
     tokens: dict[str, ApiToken]
-    objects: dict[str, Model] = field(default_factory=dict)
+    objects: dict[str, Model]
 
     @property
     def ada(self) -> User:
@@ -66,13 +65,10 @@ def make_scene() -> Scene:
         "other": make_user("olga"),
         "member": make_user("milo"),
         "owner": make_user("ada", email="ada@example.org"),
-        "moderator": make_user("mo", is_staff=True),
+        "moderator": make_moderator(is_staff=True),
         "administrator": make_user("boss", is_staff=True, is_superuser=True),
         "banned": make_user("bea"),
     }
-    group, _ = Group.objects.get_or_create(name="moderators")
-    group.permissions.add(Permission.objects.get(codename="moderate"))
-    people["moderator"].groups.add(group)
     EmailAddress.objects.create(user=people["owner"], email="ada@example.org", verified=True)
     public = measure(add(people["owner"], "coins", approve=True))
     private = measure(add(people["owner"], "secret"))
@@ -80,10 +76,9 @@ def make_scene() -> Scene:
         name: create_token(user=user, name="laptop", actor=user)[0] for name, user in people.items()
     }
     User.objects.filter(pk=people["banned"].pk).update(is_active=False)
-    scene = Scene(people, public, private, tokens)
-    scene.objects = {
+    objects = {
         "event": Event.objects.latest("id"),
-        "group": group,
+        "group": people["moderator"].groups.get(),
         "apitoken": tokens["owner"],
         "environment": public.version.environment,
         "referencemodel": public.model,
@@ -94,4 +89,4 @@ def make_scene() -> Scene:
         "user": people["owner"],
         "host": hosts.record(hostname="one", driver="docker", pythons=["3.12.1"], warnings=[]),
     }
-    return scene
+    return Scene(people, public, private, tokens, objects)

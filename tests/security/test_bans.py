@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
 from django.test import Client
 from rest_framework.test import APIClient
@@ -17,7 +18,7 @@ from hub.accounts import services
 from hub.accounts.models import ApiToken, User
 from hub.errors import Refused
 from hub.moderation.services import ban, unban
-from tests.api.conftest import packed
+from tests.api.conftest import client_of, packed
 from tests.factories import make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -42,10 +43,7 @@ def with_session(ada: User) -> Client:
 
 @pytest.fixture
 def with_token(ada: User) -> APIClient:
-    client = APIClient()
-    _, text = services.create_token(user=ada, name="laptop", actor=ada)
-    client.credentials(HTTP_AUTHORIZATION=f"Token {text}")
-    return client
+    return client_of(ada)
 
 
 def signed_in(client: Client) -> bool:
@@ -142,8 +140,6 @@ def test_a_ban_during_an_upload_refuses_it(
         return found
 
     monkeypatch.setattr(catalogue, "check", check_and_ban)
-    from django.core.files.uploadedfile import SimpleUploadedFile
-
     archive = SimpleUploadedFile("coins.tar.gz", packed())
     url = "/api/v1/environments/ada/coins/versions/"
     answer = with_token.post(url, {"archive": archive}, format="multipart")

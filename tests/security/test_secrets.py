@@ -76,14 +76,18 @@ def ada(db) -> User:
     return user
 
 
+def page_token(client: Client) -> str:
+    """The text of a new token, which the page shows once."""
+    form = {"name": "laptop", "scopes": ["read"], "days": "30"}
+    return client.post("/accounts/tokens/", form).context["text"]
+
+
 def test_people_and_their_programs_leave_no_secret_in_any_log(ada: User, log: Log) -> None:
     client = Client(raise_request_exception=False)
     client.post("/accounts/login/", {"login": "ada", "password": WRONG})
     client.post("/accounts/login/", {"login": "ada", "password": PASSWORD})
     secrets = [PASSWORD, WRONG, NEW, client.session.session_key, client.cookies["csrftoken"].value]
-    token = client.post(
-        "/accounts/tokens/", {"name": "laptop", "scopes": ["read"], "days": "30"}
-    ).context["text"]
+    token = page_token(client)
     api = APIClient()
     api.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     made = api.post("/api/v1/tokens/", {"name": "second"}, format="json").json()["token"]
@@ -112,11 +116,9 @@ def test_people_and_their_programs_leave_no_secret_in_any_log(ada: User, log: Lo
 def test_a_crash_tells_nothing_to_the_visitor_and_nothing_secret_to_the_log(
     ada: User, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = Client()
-    token.force_login(ada)
-    text = token.post(
-        "/accounts/tokens/", {"name": "laptop", "scopes": ["read"], "days": "30"}
-    ).context["text"]
+    browser = Client()
+    browser.force_login(ada)
+    text = page_token(browser)
 
     def crash(*_: object) -> None:
         raise RuntimeError(
@@ -222,13 +224,6 @@ def echo(status: int, where: str) -> Any:
     return behave
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    started = Server()
-    yield started
-    started.stop()
-
-
 @pytest.mark.parametrize("status", [200, 400, 401, 413, 422, 500])
 @pytest.mark.parametrize(
     "where", ["text", "cut", "html", "error", "nested", "code", "answer", "content"]
@@ -291,9 +286,7 @@ def test_a_models_key_is_given_to_nobody(
 def test_no_secret_is_stored_as_it_is(ada: User) -> None:
     client = Client()
     client.post("/accounts/login/", {"login": "ada", "password": PASSWORD})
-    text = client.post(
-        "/accounts/tokens/", {"name": "laptop", "scopes": ["read"], "days": "30"}
-    ).context["text"]
+    text = page_token(client)
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'select count(*) from "{table}" t where t::text like %s', [f"%{text}%"])

@@ -43,7 +43,7 @@ def secret_in_the_environment_of_any_thread(facts: Facts) -> object:
 
 @attack()
 def secret_in_any_command_line(facts: Facts) -> object:
-    return facts["secret_argument"] in _contents("/proc/[0-9]*/cmdline")
+    return facts["marker"] in _contents("/proc/[0-9]*/cmdline")
 
 
 @attack()

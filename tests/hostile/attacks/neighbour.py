@@ -1,4 +1,4 @@
-"""Another run, with something in every place where runs could meet: `NAME PORT KEY`."""
+"""Another run, with something in every place where runs could meet: `NAME PORT KEY GREEDY`."""
 
 import ctypes
 import os
