@@ -4,7 +4,7 @@ written it."""
 import math
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from graders.errors import EnvironmentFault
 from graders.runner.frames import MAX_NAME
@@ -25,6 +25,18 @@ def clean(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
+def clean_json(value: Any) -> Any:
+    """A JSON value with every text in it, keys too, `clean`ed."""
+    match value:
+        case str():
+            return clean(value)
+        case list():
+            return [clean_json(item) for item in value]
+        case dict():
+            return {clean(key): clean_json(item) for key, item in value.items()}
+    return value
+
+
 def plain(text: str) -> str:
     """The text with control characters, and what `clean` replaces, as U+FFFD: to be printed."""
     return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
@@ -41,6 +53,10 @@ class Fields:
 
     def __contains__(self, key: str) -> bool:
         return key in self._left
+
+    def peek(self, key: str) -> Any:
+        """A field as it came, left in its place; None if it is missing."""
+        return self._left.get(key)
 
     def wrong(self, key: str, words: str) -> ProtocolError:
         return ProtocolError(f'The runner broke the protocol: "{key}" of {self.name} {words}.')
@@ -95,6 +111,23 @@ class Fields:
         if not least <= len(found) <= most:
             raise self.wrong(key, f"does not have {least} to {most} entries")
         return found
+
+    def json(self, key: str) -> dict[str, Any]:
+        """An object of any content."""
+        found = self._take(key)
+        if not isinstance(found, dict):
+            raise self.wrong(key, "is not an object")
+        return cast(dict[str, Any], clean_json(found))
+
+    def numbers(self, key: str, most: int) -> dict[str, float]:
+        """An object of finite numbers by name, at most `most`."""
+        inner = self.inner(key)
+        names = inner.names()
+        if len(names) > most:
+            raise self.wrong(key, f"has more than {most} entries")
+        if any(len(name) > MAX_NAME for name in names):
+            raise self.wrong(key, f"has a name of more than {MAX_NAME} characters")
+        return {clean(name): inner.real(name) for name in names}
 
     def inner(self, key: str) -> "Fields":
         return Fields(self._take(key), f'"{key}" of {self.name}')

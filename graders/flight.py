@@ -1,23 +1,23 @@
 """One rollout under way, as the worker sees it: its transcript, what it used, how it ended."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graders.errors import ModelUnavailable
-from graders.fields import ProtocolError, clean
-from graders.protocol import Ask, Message, Result
-from graders.runner.frames import MAX_CONTENT
+from graders.conversation import Body, Message
+from graders.fields import ProtocolError
+from graders.protocol import Ask, Result
+from graders.replies import COUNTS, Reply
 
-COUNTS = ("prompt_tokens", "completion_tokens")
 CALL_MARGIN = 2  # calls over max_turns
 TRANSCRIPT_LIMIT = 4 << 20  # characters of one rollout
 CANCEL_S = 10.0  # for the runner to leave a cancelled rollout
 
-# (body with `messages` and perhaps `max_tokens`, seed below 2**31) -> a chat completion.
-Chat = Callable[[dict[str, Any], int], Mapping[str, Any]]
+# (a request, seed below 2**31) -> a chat completion.
+Chat = Callable[[Body, int], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,10 @@ class RolloutResult:
     "context" (the conversation outgrew the model's context).
 
     `messages` is the worker's own transcript: what the model said has `finish_reason` and `usage`
-    (dict or None), everything else came from the environment. A message with `replaces_from` k
-    follows the first k messages of the conversation before it; the environment dropped the rest.
+    (dict or None), and `tools` where those offered are not the ones of the reply before; everything
+    else came from the environment. A message with `replaces_from` k follows the first k messages of
+    the conversation before it; the environment dropped the rest. Where several seats play, each
+    message has the `agent` whose conversation it is in.
 
     Times in seconds, model included; tokens are None if the server did not count them; `truncated`
     says that a reply hit its token limit.
@@ -48,6 +50,7 @@ class RolloutResult:
     number: int
     seed: int
     reward: float | None
+    per_agent: dict[str, float]
     metrics: dict[str, float]
     turns: int
     messages: list[dict[str, Any]]
@@ -69,41 +72,6 @@ class Caps:
     seconds: float
 
 
-@dataclass
-class Reply:
-    """What counts of a chat completion."""
-
-    content: str
-    finish_reason: str | None
-    usage: dict[str, int] | None
-
-    @classmethod
-    def read(cls, completion: Mapping[str, Any]) -> "Reply":
-        """Raises ModelUnavailable for what is no chat completion."""
-        try:
-            choice = completion["choices"][0]
-            content = choice["message"].get("content") or ""
-            finish_reason = choice.get("finish_reason") and str(choice["finish_reason"])
-            usage = _usage(completion.get("usage") or {})
-        except (AttributeError, LookupError, TypeError) as error:
-            raise ModelUnavailable("The model's answer is no chat completion.") from error
-        if not isinstance(content, str) or len(content) > MAX_CONTENT:
-            raise ModelUnavailable(f"The model's answer is no text of {MAX_CONTENT} characters.")
-        return cls(clean(content), finish_reason, usage)
-
-    def body(self) -> dict[str, Any]:
-        """As the runner gets it."""
-        message = {"role": "assistant", "content": self.content}
-        choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
-        return {"choices": [choice], "usage": self.usage}
-
-
-def _usage(found: Mapping[str, Any]) -> dict[str, int] | None:
-    counts = {name: found.get(name) for name in COUNTS}
-    known = {name: count for name, count in counts.items() if type(count) is int and count >= 0}
-    return known if len(known) == len(COUNTS) else None
-
-
 class Flight:
     """A rollout from `run` to its result. `over` says in words which cap it broke, if any."""
 
@@ -117,7 +85,10 @@ class Flight:
         self._asked: float | None = None
         self._model_s = 0.0
         self._asks = 0
-        self._context: list[Message] = []
+        self._agent = ""
+        self._contexts: dict[str, list[Message]] = {}
+        self._offered: dict[str, list[dict[str, Any]]] = {}
+        self._tools: list[dict[str, Any]] = []
         self._transcript: list[dict[str, Any]] = []
         self._replaces_from: int | None = None
         self._characters = 0
@@ -134,16 +105,11 @@ class Flight:
         if self.cancelled is not None:
             return
         self._asked = time.monotonic()
-        self._record(asked.messages)
+        self._record(asked)
         if self._asks > self._caps.turns + CALL_MARGIN:
             self.over = f"It called the model more than {self._caps.turns + CALL_MARGIN} times."
         if self._characters > TRANSCRIPT_LIMIT:
             self.over = f"Its prompts have more than {TRANSCRIPT_LIMIT} characters together."
-
-    def body(self, asked: Ask) -> dict[str, Any]:
-        """The question as the model gets it."""
-        limit = {} if asked.max_tokens is None else {"max_tokens": asked.max_tokens}
-        return {"messages": asked.messages, **limit}
 
     def call_seed(self) -> int:
         """The sampling seed of the newest question, below 2**31."""
@@ -155,9 +121,12 @@ class Flight:
         reply = Reply.read(completion)
         self._heard()
         self._replies.append(reply)
-        said = {"role": "assistant", "content": reply.content}
-        self._context.append(said)
-        self._append({**said, "finish_reason": reply.finish_reason, "usage": reply.usage})
+        said = reply.message()
+        self._contexts[self._agent].append(said)
+        told: dict[str, Any] = {"finish_reason": reply.finish_reason, "usage": reply.usage}
+        if self._tools != self._offered.get(self._agent, []):
+            told["tools"] = self._offered[self._agent] = self._tools
+        self._append({**said, **told})
         used = sum(self._tokens(name) or 0 for name in COUNTS)
         if used > self._caps.tokens:
             self.over = f"It used more than {self._caps.tokens} tokens."
@@ -203,7 +172,7 @@ class Flight:
             return self._result(error=self._failed)
         if error is not None:
             return self._result(error=(error.kind, error.text))
-        return self._result(reward=result.reward, metrics=result.metrics, turns=result.turns)
+        return self._result(landed=result)
 
     def seconds(self) -> tuple[float, float]:
         """Seconds so far: all, and the model's share."""
@@ -212,9 +181,7 @@ class Flight:
     def _result(
         self,
         *,
-        reward: float | None = None,
-        metrics: dict[str, float] | None = None,
-        turns: int | None = None,
+        landed: Result | None = None,
         error: tuple[str, str] | None = None,
     ) -> RolloutResult:
         kind, text = error or (None, "")
@@ -223,9 +190,10 @@ class Flight:
             task=self._request.task,
             number=self._request.number,
             seed=self._request.seed,
-            reward=reward,
-            metrics=metrics or {},
-            turns=len(self._replies) if turns is None else turns,
+            reward=landed.reward if landed else None,
+            per_agent=landed.per_agent if landed else {},
+            metrics=landed.metrics if landed else {},
+            turns=landed.turns if landed else len(self._replies),
             messages=self._transcript,
             error_kind=kind,
             error_text=text,
@@ -236,24 +204,30 @@ class Flight:
             model_seconds=model,
         )
 
-    def _record(self, messages: list[Message]) -> None:
+    def _record(self, asked: Ask) -> None:
         """Add to the transcript what is new in a conversation."""
-        pairs = zip(self._context, messages, strict=False)
+        messages: list[Message] = asked.body["messages"]
+        self._agent, self._tools = asked.agent, asked.body.get("tools", [])
+        context = self._contexts.get(asked.agent, [])
+        pairs = zip(context, messages, strict=False)
         same = next((at for at, (old, new) in enumerate(pairs) if old != new), None)
         if same is None:
-            same = min(len(self._context), len(messages))
-        if same < len(self._context):
+            same = min(len(context), len(messages))
+        if same < len(context):
             self._replaces_from = same
         for message in messages[same:]:
-            self._append(message)
-        self._context = list(messages)
+            self._append(dict(message))
+        self._contexts[asked.agent] = list(messages)
+        if self._tools != self._offered.get(asked.agent, []):
+            self._characters += len(json.dumps(self._tools))
 
-    def _append(self, message: Mapping[str, Any]) -> None:
-        entry = dict(message)
+    def _append(self, message: dict[str, Any]) -> None:
+        if self._agent:
+            message["agent"] = self._agent
         if self._replaces_from is not None:
-            entry["replaces_from"], self._replaces_from = self._replaces_from, None
-        self._transcript.append(entry)
-        self._characters += len(entry["content"])
+            message["replaces_from"], self._replaces_from = self._replaces_from, None
+        self._transcript.append(message)
+        self._characters += _length(message)
 
     def _heard(self) -> None:
         self._model_s = self._model_seconds()
@@ -267,3 +241,9 @@ class Flight:
         if any(reply.usage is None for reply in self._replies):
             return None
         return sum(reply.usage[name] for reply in self._replies if reply.usage is not None)
+
+
+def _length(message: Message) -> int:
+    """Characters of a message that its author chose the number of."""
+    calls = message.get("tool_calls", ())
+    return len(message["content"]) + sum(len(call["function"]["arguments"]) for call in calls)

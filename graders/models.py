@@ -230,6 +230,7 @@ class Rollout(models.Model):
     truncated = models.BooleanField(default=False)
     seconds = models.FloatField()
     metrics = models.JSONField(default=dict)
+    per_agent = models.JSONField(default=dict, help_text="What each seat earned, by its name.")
     error_kind = models.CharField(max_length=16, blank=True)
     error = models.TextField(blank=True)
     transcript_key = models.CharField(max_length=200)

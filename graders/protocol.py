@@ -8,27 +8,25 @@ any more. Frames and their limits are described in docs/architecture.md.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from graders.fields import Fields, ProtocolError, clean, plain
+from graders import conversation
+from graders.conversation import Body, Message
+from graders.fields import Fields, ProtocolError, plain
 from graders.runner.formats import ADAPTERS
 from graders.runner.frames import (
-    MAX_CONTENT,
+    MAX_AGENTS,
     MAX_INT,
     MAX_LOGS,
     MAX_MESSAGES,
     MAX_METRICS,
     MAX_NAME,
     MAX_TEXT,
-    ROLES,
+    PROTO,
     Frame,
 )
 
-PROTO = 1
 MAX_ID = 2**31 - 1
-MAX_TOKENS = 10**6
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = tuple(ADAPTERS)
-
-Message = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -67,20 +65,25 @@ class TaskShown:
 
 @dataclass(frozen=True)
 class Ask:
-    """A question to the model within rollout `id`."""
+    """A question to the model within rollout `id`; `agent` names the seat that it is for, if the
+    rollout has several, and `body` is the chat completions request."""
 
     rid: int
     id: int
-    messages: list[Message]
-    max_tokens: int | None
+    agent: str
+    body: Body
 
 
 @dataclass(frozen=True)
 class Result:
-    """The end of rollout `id`: a reward in the agreed range, or an error."""
+    """The end of rollout `id`: a reward in the agreed range, or an error.
+
+    `per_agent` has what each seat earned, on the environment's own scale.
+    """
 
     id: int
     reward: float | None
+    per_agent: dict[str, float]
     metrics: dict[str, float]
     turns: int
     error: Error | None
@@ -158,7 +161,8 @@ class Inbox:
         return Result(
             id=fields.whole("id", MAX_ID),
             reward=reward,
-            metrics=_metrics(fields),
+            per_agent=fields.numbers("per_agent", MAX_AGENTS),
+            metrics=fields.numbers("metrics", MAX_METRICS),
             turns=fields.whole("turns", MAX_MESSAGES),
             error=error,
         )
@@ -184,25 +188,19 @@ def _task(fields: Fields) -> TaskShown:
     return TaskShown(
         id=fields.whole("id", MAX_ID),
         task=fields.whole("task", MAX_INT),
-        messages=_messages(fields, least=0 if error else 1),
+        messages=conversation.messages(fields, least=0 if error else 1),
         error=error,
     )
 
 
 def _ask(fields: Fields) -> Ask:
     fields.choice("role", ("policy",))
-    body = fields.inner("body")
-    tokens = None
-    if "max_tokens" in body:
-        tokens = body.whole("max_tokens", MAX_TOKENS, least=1)
-    asked = Ask(
+    return Ask(
         rid=fields.whole("rid", MAX_ID),
         id=fields.whole("id", MAX_ID),
-        messages=_messages(body, least=1),
-        max_tokens=tokens,
+        agent=fields.text("agent", MAX_NAME),
+        body=conversation.body(fields.inner("body")),
     )
-    body.finish()
-    return asked
 
 
 def _proto(fields: Fields) -> None:
@@ -218,24 +216,3 @@ def _error(fields: Fields) -> Error | None:
     error = Error(kind, plain(inner.text("text", MAX_TEXT)))
     inner.finish()
     return error
-
-
-def _messages(fields: Fields, *, least: int) -> list[Message]:
-    messages = []
-    for found in fields.array("messages", MAX_MESSAGES, least=least):
-        one = Fields(found, f"a message of {fields.name}")
-        messages.append(
-            {"role": one.choice("role", ROLES), "content": one.text("content", MAX_CONTENT)}
-        )
-        one.finish()
-    return messages
-
-
-def _metrics(fields: Fields) -> dict[str, float]:
-    inner = fields.inner("metrics")
-    names = inner.names()
-    if len(names) > MAX_METRICS:
-        raise fields.wrong("metrics", f"has more than {MAX_METRICS} entries")
-    if any(len(name) > MAX_NAME for name in names):
-        raise fields.wrong("metrics", f"has a name of more than {MAX_NAME} characters")
-    return {clean(name): inner.real(name) for name in names}

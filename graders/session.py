@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from graders import endings, protocol
+from graders.conversation import Message
 from graders.errors import (
     EnvironmentFault,
     GraderError,
@@ -25,7 +26,7 @@ from graders.errors import (
 from graders.fields import ProtocolError
 from graders.flight import Caps, Chat, Flight, Request, RolloutResult
 from graders.link import Link
-from graders.protocol import Message
+from graders.runner.frames import PROTO
 from graders.sandbox.base import Ending, Limits, Sandbox
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,7 @@ class Session:
         launch = self._launch
         self._link.send(
             "start",
-            proto=protocol.PROTO,
+            proto=PROTO,
             format=launch.format,
             entry=launch.entry,
             args=dict(launch.args),
@@ -260,7 +261,7 @@ class Session:
             return self._cancel(flight)
         if self._chat is None:
             raise ProtocolError("The runner asked for a model in a session that has none.")
-        future = self._pool.submit(self._chat, flight.body(asked), flight.call_seed())
+        future = self._pool.submit(self._chat, asked.body, flight.call_seed())
         future.add_done_callback(lambda done: self._link.post(_Answered(flight, asked.rid, done)))
         return []
 

@@ -148,6 +148,7 @@ class _Writer:
             truncated=result.truncated,
             seconds=result.seconds,
             metrics=result.metrics,
+            per_agent=result.per_agent,
             error_kind=result.error_kind or "",
             error=result.error_text[:ERROR_LIMIT],
             transcript_key=place.key,

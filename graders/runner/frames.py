@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 Frame = dict[str, Any]
 
+PROTO = 2  # what a worker and a runner must agree on
 MAX_FRAME = 8 << 20  # bytes, without the length
 MAX_DEPTH = 32
 MAX_INT = 2**63 - 1
@@ -21,8 +22,14 @@ MAX_INT = 2**63 - 1
 ROLES = ("system", "user", "assistant", "tool")
 MAX_MESSAGES = 1024
 MAX_CONTENT = 1 << 20  # characters of one message
+MAX_CALLS = 64  # tool calls of one message
+MAX_TOOLS = 256
+MAX_SCHEMA = 1 << 18  # characters of all tools together, as JSON
+MAX_STOPS = 16
 MAX_METRICS = 64
+MAX_AGENTS = 64
 MAX_NAME = 100  # characters
+MAX_CALL_ID = 200  # characters: servers make them, and some are long
 MAX_TEXT = 4000  # characters of an error or a log line
 MAX_LOGS = 1000  # log frames of one runner
 

@@ -79,6 +79,7 @@ class Guard:
         self._call_s = call_s
         self._on_stuck = on_stuck
         self._lock = threading.Lock()
+        self._holder: int | None = None
         self._visit_lock = threading.Lock()
         self._visit: Visit | None = None
 
@@ -100,10 +101,7 @@ class Guard:
             if unwanted.is_set():
                 raise Cancelled
         try:
-            if unwanted.is_set():
-                raise Cancelled
-            stream.lay_in()
-            self._visit = Visit(owner, threading.get_ident(), time.monotonic())
+            self._enter(owner, stream, unwanted)
             result = function(*args, **kwargs)
             stream.take_out()
             return result
@@ -113,12 +111,40 @@ class Guard:
             stream.take_out()
             raise
         finally:
-            # An interruption may arrive in here, too; the lock must be given back all the same.
-            try:
-                with self._visit_lock:
-                    self._visit = None
-            finally:
+            self._leave()
+
+    def pause(
+        self, owner: object, stream: Stream, unwanted: threading.Event, wait: Callable[[], T]
+    ) -> T:
+        """What `wait()` gives, while others may come in. For code inside a `call` of `owner`.
+
+        Raises Cancelled afterwards, once `unwanted`.
+        """
+        stream.take_out()
+        self._leave()
+        try:
+            return wait()
+        finally:
+            self._lock.acquire()
+            self._enter(owner, stream, unwanted)
+
+    def _enter(self, owner: object, stream: Stream, unwanted: threading.Event) -> None:
+        """Begin a visit, the lock being held: `_leave` gives it back, whatever is raised here."""
+        self._holder = threading.get_ident()
+        if unwanted.is_set():
+            raise Cancelled
+        stream.lay_in()
+        self._visit = Visit(owner, threading.get_ident(), time.monotonic())
+
+    def _leave(self) -> None:
+        # An interruption may arrive in here, too; the lock must be given back all the same.
+        try:
+            with self._visit_lock:
                 self._visit = None
+        finally:
+            self._visit = None
+            if self._holder == threading.get_ident():
+                self._holder = None
                 self._lock.release()
 
     def interrupt(self, owner: object, reason: type[BaseException] = Cancelled) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import reduce
 from typing import Any
 
+from . import imports
 from .faults import LoadError, shown
 from .formats import ADAPTERS
 from .formats.base import Adapter, Source
@@ -38,7 +39,7 @@ def load(
     if wanted is not None and wanted not in ADAPTERS:
         raise LoadError(f'Unknown format "{wanted}". This hub drives: {", ".join(ADAPTERS)}.')
     _prepare_random()
-    source = _source(_resolve(entry), args)
+    source = _source(entry, args)
     return _choose(source.first, wanted)(source, reward_range, log)
 
 
@@ -57,27 +58,23 @@ def _resolve(entry: str) -> Any:
     module, colon, attributes = entry.partition(":")
     if not (module and colon and attributes):
         raise LoadError(f'The entry "{entry}" is not of the form "package.module:name".')
-    try:
-        imported = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-            raise LoadError(f'The entry "{entry}" names no module: {error}.') from error
-        raise
+    imported = imports.module(module)
     try:
         return reduce(getattr, attributes.split("."), imported)
     except AttributeError as error:
         raise LoadError(f'The entry "{entry}" cannot be found: {error}.') from error
 
 
-def _source(target: Any, args: Mapping[str, Any]) -> Source:
+def _source(entry: str, args: Mapping[str, Any]) -> Source:
+    target, module = _resolve(entry), entry.partition(":")[0]
     if any(one.recognise(target) for one in ADAPTERS.values()):
         if args:
             raise LoadError("The entry is an object, not a function, so it takes no args.")
-        return Source(target, lambda: target)
+        return Source(target, lambda: target, module)
     if not callable(target):
         raise LoadError(f"The entry is {shown(target)}, neither an environment nor a function.")
     Stream(0).lay_in()
-    return Source(target(**args), lambda: target(**args))
+    return Source(target(**args), lambda: target(**args), module, args)
 
 
 def _choose(made: object, wanted: str | None) -> type[Adapter]:

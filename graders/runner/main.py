@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from .attempts import Attempt
 from .faults import ModelError, describe
 from .formats.base import Adapter
-from .frames import Frame, FrameError
+from .frames import PROTO, Frame, FrameError
 from .isolation import CallTimeout, Cancelled, Guard
 from .loading import extend_path, load
 from .wire import Wire
@@ -26,7 +26,7 @@ def main() -> NoReturn:
     start = wire.receive()
     if start is None:
         _end(0)
-    wire.send("ready", proto=1, python=platform.python_version())
+    wire.send("ready", proto=PROTO, python=platform.python_version())
     adapter = _load(wire, start)
     Server(wire, adapter, start).serve()
     _end(0)
@@ -112,6 +112,7 @@ class Server:
             number,
             "result",
             reward=outcome.reward if outcome else None,
+            per_agent=outcome.per_agent if outcome else {},
             metrics=outcome.metrics if outcome else {},
             turns=outcome.turns if outcome else 0,
             error=error,
@@ -140,7 +141,9 @@ class Server:
             self._wire.send(kind, id=number, **keys)
         except FrameError as error:
             text = f"What came out of the environment cannot be sent: {error}."
-            emptied: dict[str, Any] = {"messages": []} if kind == "task" else {"reward": None}
+            emptied: dict[str, Any] = (
+                {"messages": []} if kind == "task" else {"reward": None, "per_agent": {}}
+            )
             failed = {**keys, **emptied, "error": {"kind": "environment", "text": text}}
             self._wire.send(kind, id=number, **failed)
 

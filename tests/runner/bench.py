@@ -2,7 +2,7 @@
 
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,21 @@ from graders.session import Launch, Request, RolloutResult, Session
 from tests.runner.local import Local, Scripted
 
 
-def completion(text: str, finish_reason: str = "stop", tokens: int = 5) -> dict[str, Any]:
+def completion(
+    text: str,
+    finish_reason: str = "stop",
+    tokens: int = 5,
+    tool_calls: Sequence[tuple[str, str, str]] = (),
+) -> dict[str, Any]:
+    """A chat completion; `tool_calls` are (id, name, arguments)."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if tool_calls:
+        message["tool_calls"] = [
+            {"id": one, "type": "function", "function": {"name": name, "arguments": arguments}}
+            for one, name, arguments in tool_calls
+        ]
     return {
-        "choices": [
-            {"message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
-        ],
+        "choices": [{"message": message, "finish_reason": finish_reason}],
         "usage": {"prompt_tokens": 10, "completion_tokens": tokens},
     }
 

@@ -136,14 +136,15 @@ def raw(payload):
         data = data[os.write(1, data):]
 def send(type, **keys):
     raw(json.dumps(frame(type, **keys)).encode())
-def model(id, rid=0, text="question", **keys):
+def model(id, rid=0, text="question", agent="", **keys):
     body = {"messages": [{"role": "user", "content": text}], **keys}
-    send("model", rid=rid, id=id, role="policy", body=body)
+    send("model", rid=rid, id=id, role="policy", agent=agent, body=body)
 def result(id, **keys):
-    send("result", **{"id": id, "reward": 1.0, "metrics": {}, "turns": 0, "error": None, **keys})
+    told = {"id": id, "reward": 1.0, "per_agent": {}, "metrics": {}, "turns": 0, "error": None}
+    send("result", **{**told, **keys})
 """
     HELLO = """
-send("ready", proto=1, python="3.11.0")
+send("ready", proto=2, python="3.11.0")
 send("hello", format="gymnasium", tasks=None, load_s=0.0)
 run = reader.read()
 """

@@ -68,9 +68,10 @@ BREAKS = [
     ("model(99)", "asked the model for rollout 99, which is not under way"),
     ("model(1); model(1, rid=1)", "asked twice at once"),
     ("model(1); model(2)", "request id 0 twice"),
-    ("model(1, tools=[])", "tools.*does not belong"),
+    ("model(1, tools=[])", "tools.*does not have 1 to"),
+    ("model(1, functions=[])", "functions.*does not belong"),
     ("model(1); result(1)", "ended while the model was answering"),
-    ("send('ready', proto=1, python='3')", "Ready frame out of turn"),
+    ("send('ready', proto=2, python='3')", "Ready frame out of turn"),
     ("send('hello', format='dataset', tasks=1, load_s=0)", "Loaded frame out of turn"),
     (
         "send('task', id=1, task=0, messages=[], error={'kind': 'environment', 'text': ''})",
@@ -97,7 +98,7 @@ def test_a_result_counts_once(bench: Bench) -> None:
 def test_a_replayed_frame_is_refused(bench: Bench) -> None:
     script = """
 model(1); reader.read(); reader.read(); reader.read()
-made = frame("result", id=1, reward=1.0, metrics={}, turns=1, error=None)
+made = frame("result", id=1, reward=1.0, per_agent={}, metrics={}, turns=1, error=None)
 raw(json.dumps(made).encode()); raw(json.dumps(made).encode())
 """
     said, results = attack(bench, script)
@@ -121,11 +122,11 @@ def test_a_cancelled_rollout_cannot_ask_on_and_on(bench: Bench) -> None:
 BEGINNINGS = [
     ("send('hello', format='dataset', tasks=1, load_s=0)", "Loaded frame out of turn"),
     ("result(1)", "Result frame out of turn"),
-    ("send('ready', proto=2, python='3')", "proto.*is not 1"),
-    ("send('ready', proto=1, python='3')\nresult(1)", "Result frame out of turn"),
-    ("send('ready', proto=1, python='3')\nsend('ready', proto=1, python='3')", "out of turn"),
+    ("send('ready', proto=1, python='3')", "proto.*is not 2"),
+    ("send('ready', proto=2, python='3')\nresult(1)", "Result frame out of turn"),
+    ("send('ready', proto=2, python='3')\nsend('ready', proto=2, python='3')", "out of turn"),
     (
-        "send('ready', proto=1, python='3')\nsend('hello', format='dataset', tasks=1, load_s=0)",
+        "send('ready', proto=2, python='3')\nsend('hello', format='dataset', tasks=1, load_s=0)",
         "loaded a dataset, not a gymnasium",
     ),
 ]

@@ -295,7 +295,7 @@ def test_what_a_format_does_not_allow(bench: Bench, source: str, words: str) -> 
         ("make = dict", {"format": "dataset"}, "dataset needs __getitem__"),
         ("make = dict", {"format": "atari"}, 'Unknown format "atari". This hub drives: gymn'),
         ("", {}, "cannot be found"),
-        ("", {"entry": "nowhere:make"}, "names no module"),
+        ("", {"entry": "nowhere:make"}, "There is no module"),
         ("", {"entry": "env"}, 'not of the form "package.module:name"'),
         (SUMS, {"entry": "env:ready", "args": {"a": 1}}, "takes no args"),
         (SUMS, {"args": {"size": 0}}, "empty"),

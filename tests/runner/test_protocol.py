@@ -20,11 +20,14 @@ from graders.runner.frames import MAX_CONTENT, MAX_INT, MAX_LOGS, MAX_MESSAGES
 
 SAID = {"role": "user", "content": "q"}
 HONEST: dict[str, dict[str, Any]] = {
-    "ready": {"proto": 1, "python": "3.11.7"},
+    "ready": {"proto": 2, "python": "3.11.7"},
     "hello": {"format": "dataset", "tasks": 3, "load_s": 0.5},
     "task": {"id": 1, "task": 2, "messages": [SAID], "error": None},
-    "model": {"rid": 0, "id": 1, "role": "policy", "body": {"messages": [SAID]}},
-    "result": {"id": 1, "reward": 0.5, "metrics": {"a": 1}, "turns": 1, "error": None},
+    "model": {"rid": 0, "id": 1, "role": "policy", "agent": "", "body": {"messages": [SAID]}},
+    "result": {
+        **{"id": 1, "reward": 0.5, "per_agent": {}, "metrics": {"a": 1}},
+        **{"turns": 1, "error": None},
+    },
     "fault": {"text": "no"},
     "log": {"level": "info", "text": "hm"},
 }
@@ -51,15 +54,19 @@ def parse(kind: str, **changes: Any) -> Any:
             {"messages": [], "error": {"kind": "environment", "text": "e"}},
             TaskShown(1, 2, [], Error("environment", "e")),
         ),
-        ("model", {}, Ask(0, 1, [SAID], None)),
-        ("model", {"body": {"messages": [SAID], "max_tokens": 9}}, Ask(0, 1, [SAID], 9)),
-        ("result", {}, Result(1, 0.5, {"a": 1.0}, 1, None)),
-        ("result", {"reward": 1, "metrics": {}}, Result(1, 1.0, {}, 1, None)),
-        ("result", {"reward": 0}, Result(1, 0.0, {"a": 1.0}, 1, None)),
+        ("model", {}, Ask(0, 1, "", {"messages": [SAID]})),
+        (
+            "model",
+            {"body": {"messages": [SAID], "max_tokens": 9}},
+            Ask(0, 1, "", {"messages": [SAID], "max_tokens": 9}),
+        ),
+        ("result", {}, Result(1, 0.5, {}, {"a": 1.0}, 1, None)),
+        ("result", {"reward": 1, "metrics": {}}, Result(1, 1.0, {}, {}, 1, None)),
+        ("result", {"reward": 0}, Result(1, 0.0, {}, {"a": 1.0}, 1, None)),
         (
             "result",
             {"reward": None, "error": {"kind": "model", "text": ""}},
-            Result(1, None, {"a": 1.0}, 1, Error("model", "")),
+            Result(1, None, {}, {"a": 1.0}, 1, Error("model", "")),
         ),
         ("fault", {"text": "a\0b\ud800c"}, Fault("a\ufffdb\ufffdc")),
         ("log", {}, Log("info", "hm")),
@@ -68,7 +75,7 @@ def parse(kind: str, **changes: Any) -> Any:
         (
             "result",
             {"reward": None, "error": {"kind": "environment", "text": "\x1b]0;x\x07"}},
-            Result(1, None, {"a": 1.0}, 1, Error("environment", "\ufffd]0;x\ufffd")),
+            Result(1, None, {}, {"a": 1.0}, 1, Error("environment", "\ufffd]0;x\ufffd")),
         ),
     ],
 )
@@ -98,7 +105,7 @@ SPOILED: list[tuple[str, dict[str, Any], str]] = [
     ("start", {}, '"type" of the start frame is unknown'),
     ("run", {}, '"type" of the run frame is unknown'),
     ("result", {"type": 1}, "type.*not text"),
-    ("ready", {"proto": 2}, "proto.*is not 1"),
+    ("ready", {"proto": 1}, "proto.*is not 2"),
     ("ready", {"proto": True}, "proto.*not an integer"),
     ("ready", {"python": "3" * 101}, "python.*more than 100"),
     ("hello", {"format": 3}, "format.*not text"),

@@ -310,7 +310,7 @@ def test_the_transcript_keeps_what_an_environment_rewrites(bench: Bench) -> None
     script = """
 def talk(rid, *messages):
     body = {"messages": [dict(zip(("role", "content"), one)) for one in messages]}
-    send("model", rid=rid, id=1, role="policy", body=body)
+    send("model", rid=rid, id=1, role="policy", agent="", body=body)
     reader.read()
 system, user = ("system", "s"), ("user", "u")
 talk(0, system, user)

@@ -18,7 +18,9 @@ from tests.runner.test_attacks import BEGINNINGS, BREAKS, PEEKS, REQUESTS, attac
 from tests.runner.test_formats import gym
 from tests.runner.test_protocol import SPOILED
 
-RESULT = "json.dumps(frame('result', id=1, reward=0.5, metrics={}, turns=0, error=None))"
+RESULT = (
+    "json.dumps(frame('result', id=1, reward=0.5, metrics={}, per_agent={}, turns=0, error=None))"
+)
 
 STREAM = {
     "byte order mark": (f"raw(b'\\xef\\xbb\\xbf' + {RESULT}.encode())", "not JSON"),
@@ -75,11 +77,11 @@ STREAM = {
         "text.*more than 4000",
     ),
     "nested 1000 deep": (
-        f"raw({RESULT}.replace('{{}}', '[' * 1000 + ']' * 1000).encode())",
+        f"raw({RESULT}.replace('{{}}', '[' * 1000 + ']' * 1000, 1).encode())",
         "deeper than 32",
     ),
     "a million lists": (
-        f"raw({RESULT}.replace('{{}}', '[' + '[],' * 10**6 + '[]]').encode())",
+        f"raw({RESULT}.replace('{{}}', '[' + '[],' * 10**6 + '[]]', 1).encode())",
         "metrics",
     ),
     "a megabyte too much": ("raw(b' ' * (2**23 + 1))", "over the limit"),
@@ -90,7 +92,8 @@ STREAM = {
     "HTTP": ("os.write(1, b'HTTP/1.1 200 OK\\r\\n\\r\\n')", "over the limit"),
     "lines instead of lengths": ('os.write(1, b\'{"type": "result"}\\n\')', "over the limit"),
     "a made-up message": (
-        "send('model', rid=0, id=1, role='policy', body={'messages': [{'role': 'assistant', "
+        "send('model', rid=0, id=1, role='policy', agent='', body={'messages': ["
+        "{'role': 'assistant', "
         "'content': 'x', 'finish_reason': 'stop'}]})",
         "finish_reason.*does not belong",
     ),
@@ -115,7 +118,7 @@ def test_there_are_enough_attacks() -> None:
 
 
 def test_a_made_up_format_is_refused(bench: Bench) -> None:
-    hello = "send('ready', proto=1, python='3')\nsend('hello', format='x' * 99, tasks=1, load_s=0)"
+    hello = "send('ready', proto=2, python='3')\nsend('hello', format='x' * 99, tasks=1, load_s=0)"
     said, _ = attack(bench, hello, hello=False)
     assert '"format" of the hello frame is not one of: gymnasium, dataset' in said
 
@@ -244,7 +247,7 @@ RUNS_MODULES = {
     *("ast", "imp", "zipimport", "types", "inspect", "pty", "socket", "urllib", "http", "shlex"),
 }
 # What the worker says to import (an entry), never what the model says.
-IMPORTERS = {"loading.py"}
+IMPORTERS = {"imports.py", "loading.py"}
 
 
 @pytest.mark.parametrize(

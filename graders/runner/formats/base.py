@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from ..attempts import Attempt, Message
 from ..faults import BadEnvironment, LoadError, shown
-from ..frames import MAX_CONTENT, MAX_METRICS, MAX_NAME, ROLES
+from ..frames import MAX_METRICS, MAX_NAME
+from ..requests import message
 
 
 @dataclass(frozen=True)
@@ -17,29 +18,46 @@ class Source:
     """The environment as it was loaded.
 
     `first` is what the entry made (or is); `make()` makes another, or gives the same object again.
+    `module` is where the entry lies, `args` what it was called with.
     """
 
     first: Any
     make: Callable[[], Any]
+    module: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Outcome:
-    """How a rollout ended: its reward (checked by `total`), replies used, and named numbers."""
+    """How a rollout ended: its reward (checked by `total`), replies used, and named numbers.
+
+    `per_agent` has what each seat earned where there are several, as the environment counts it.
+    """
 
     reward: float
     turns: int
     metrics: dict[str, float] = field(default_factory=dict)
+    per_agent: dict[str, float] = field(default_factory=dict)
 
 
 class Adapter(ABC):
     """Drives the environments of one format.
 
     `reward_range` is (low, high), inclusive. `log` takes a line for the worker.
+
+    Attributes:
+        name: the format.
+        needs: what makes an object one of this format, for the error when it is none.
+        package: the distribution on the package index that it drives, if any.
+        entry: what is called, with the version's args, if the version names no entry of its own.
+        pins: requirements that are added to the version's own.
     """
 
     name: ClassVar[str]
     needs: ClassVar[str]
+    package: ClassVar[str] = ""
+    entry: ClassVar[str] = ""
+    pins: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self, source: Source, reward_range: tuple[float, float], log: Callable[[str], None]
@@ -117,26 +135,12 @@ def metrics(found: object) -> dict[str, float]:
 def messages(observation: Any) -> list[Message]:
     """An observation as messages: text is one from the user, and a list of messages itself.
 
-    Raises BadEnvironment for a message that is not `{"role": one of ROLES, "content": text}`.
+    Raises BadEnvironment for a message that the worker would not take.
     """
     is_list = isinstance(observation, list | tuple) and len(observation) > 0
     if is_list and all(isinstance(one, Mapping) and "role" in one for one in observation):
-        return [_message(one) for one in observation]
-    return [_message({"role": "user", "content": str(observation)})]
-
-
-def _message(one: Mapping[str, Any]) -> Message:
-    role, content = one["role"], one.get("content")
-    if role not in ROLES or not isinstance(content, str):
-        raise BadEnvironment(
-            f"{shown(dict(one))} is not a message: it needs a role ({', '.join(ROLES)}) and "
-            "a content that is text."
-        )
-    if len(content) > MAX_CONTENT:
-        raise BadEnvironment(
-            f"A message has {len(content)} characters; the limit is {MAX_CONTENT}. Shorten it."
-        )
-    return {"role": str(role), "content": str(content)}
+        return [message(one) for one in observation]
+    return [message({"role": "user", "content": str(observation)})]
 
 
 def opening(made: object) -> list[Message]:
@@ -146,4 +150,4 @@ def opening(made: object) -> list[Message]:
         return []
     if not isinstance(prompt, str):
         raise LoadError(f"system_prompt is {shown(prompt)}; it must be text.")
-    return [_message({"role": "system", "content": prompt})] if prompt else []
+    return [message({"role": "system", "content": prompt})] if prompt else []
