@@ -67,6 +67,8 @@ def _resolve(entry: str) -> Any:
 
 def _source(entry: str, args: Mapping[str, Any]) -> Source:
     target, module = _resolve(entry), entry.partition(":")[0]
+    own = next((one for one in ADAPTERS.values() if one.entry == entry), None)
+    args = {**(own.defaults if own else {}), **args}
     if any(one.recognise(target) for one in ADAPTERS.values()):
         if args:
             raise LoadError("The entry is an object, not a function, so it takes no args.")

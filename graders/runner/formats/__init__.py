@@ -1,7 +1,18 @@
-"""Environment formats, one adapter each. A new format is a new file and a line here."""
+"""Environment formats, one adapter each. A new format is a new file and a line here.
+
+Those of a library come first: their objects may have the general shapes, too.
+"""
 
 from .base import Adapter
 from .dataset import Dataset
 from .gymnasium import Gymnasium
+from .reasoning_gym import ReasoningGym
 
-ADAPTERS: dict[str, type[Adapter]] = {one.name: one for one in (Gymnasium, Dataset)}
+ADAPTERS: dict[str, type[Adapter]] = {
+    one.name: one
+    for one in (
+        ReasoningGym,
+        Gymnasium,
+        Dataset,
+    )
+}

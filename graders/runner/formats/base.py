@@ -50,6 +50,7 @@ class Adapter(ABC):
         needs: what makes an object one of this format, for the error when it is none.
         package: the distribution on the package index that it drives, if any.
         entry: what is called, with the version's args, if the version names no entry of its own.
+        defaults: args that this entry gets unless the version gives others.
         pins: requirements that are added to the version's own.
     """
 
@@ -57,6 +58,7 @@ class Adapter(ABC):
     needs: ClassVar[str]
     package: ClassVar[str] = ""
     entry: ClassVar[str] = ""
+    defaults: ClassVar[Mapping[str, Any]] = {}
     pins: ClassVar[tuple[str, ...]] = ()
 
     def __init__(

@@ -62,13 +62,19 @@ class Dataset(Adapter):
             raise BadEnvironment(
                 f'Entry {task} is {shown(entry)}; it must be a mapping with a text "question".'
             )
-        first = opening(data) if self._has_prompt() else _system(MARKING)
-        return [*first, *messages(entry["question"])], entry
+        return [*self.instructions(), *messages(entry["question"])], entry
 
     def _score(self, reply: str, entry: Any) -> float:
-        answer = reply if self._has_prompt() else _marked(reply)
-        scored = self.source.first.score_answer(answer, entry)
+        scored = self.source.first.score_answer(self.answer(reply), entry)
         return number(scored, "What score_answer() returned")
+
+    def instructions(self) -> list[Message]:
+        """What stands before each question."""
+        return opening(self.source.first) if self._has_prompt() else _system(MARKING)
+
+    def answer(self, reply: str) -> str | None:
+        """What of a reply is scored."""
+        return reply if self._has_prompt() else _marked(reply)
 
     def _has_prompt(self) -> bool:
         return getattr(self.source.first, "system_prompt", None) is not None

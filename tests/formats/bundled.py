@@ -1,0 +1,134 @@
+"""Projects with their real dependencies, bundled as the build does it, and sessions with them."""
+
+import fcntl
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from environments import archives, manifest
+from environments.manifest import Manifest
+from environments.packing import pack
+from graders.bundling import resolving
+from graders.bundling.index import Index, default_url
+from graders.bundling.limits import BuildLimits
+from graders.bundling.stock import Stock
+from graders.bundling.store import Store
+from graders.flight import Chat
+from graders.runner.formats import ADAPTERS
+from graders.sandbox import Sandbox
+from graders.sandbox.base import Limits
+from graders.session import Launch, Request, RolloutResult, Session
+from tests.bundling.conftest import Shelf
+
+GIB = 1 << 30
+MEMORY_MB = 512  # as graders.pipeline.launching has it
+
+
+class Bundled:
+    """A bundle of a project, and what its manifest says about running it."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path, manifest: Manifest) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+        self.manifest = manifest
+
+    def launch(self, **changes: Any) -> Launch:
+        told = self.manifest
+        terms: dict[str, Any] = {
+            "bundle": self.folder,
+            "entry": told.entry,
+            "format": told.format,
+            "args": told.args,
+            "paths": (
+                *(f"/env/project/{one}".rstrip("/") for one in told.import_paths),
+                "/env/site",
+            ),
+            "max_turns": told.max_turns,
+            "reward_range": told.reward_range,
+            "limits": Limits(seconds=240.0, memory_mb=max(MEMORY_MB, told.min_memory_mb or 0)),
+            "concurrency": 4,
+            "job": "test",
+        }
+        return Launch(**{**terms, **changes})
+
+    def session(self, chat: Chat | None = None, **changes: Any) -> Session:
+        return Session(self.sandbox, self.launch(**changes), chat)
+
+    def run(self, chat: Chat, requests: list[Request], **changes: Any) -> list[RolloutResult]:
+        """The results in the order of the requests."""
+        results: list[RolloutResult] = []
+        with self.session(chat, **changes) as session:
+            session.run(requests, results.append)
+        found = {(one.task, one.number): one for one in results}
+        assert len(results) == len(found) == len(requests)
+        return [found[one.task, one.number] for one in requests]
+
+    def is_repeatable(self, chat: Chat, tasks: int = 6, **changes: Any) -> bool:
+        """Whether rewards and transcripts are the same alone and with twelve at once."""
+        requests = [Request(task, n, 1000 * task + n) for task in range(tasks) for n in range(4)]
+        alone, together = (
+            [
+                (one.reward, one.per_agent, one.metrics, one.error_text, one.messages)
+                for one in self.run(chat, requests, **{**changes, "concurrency": concurrency})
+            ]
+            for concurrency in (1, 12)
+        )
+        return alone == together
+
+
+def bundle(project: Path, sandbox: Sandbox, root: Path) -> Bundled:
+    """Lock and bundle a project's folder; what lies in `root` is used again."""
+    content = pack(project)
+    archive = archives.check(io.BytesIO(content), f"{project.name}.tar.gz")
+    told = manifest.read(archive)
+    digest = hashlib.sha256(content).hexdigest()
+    with _locked(root), Stocked(root) as stock:
+        folder = root / "made" / digest
+        if not folder.exists():
+            _make(folder, archive, told, sandbox, stock)
+    return Bundled(sandbox, folder, told)
+
+
+def _make(
+    folder: Path, archive: archives.Archive, told: Manifest, sandbox: Sandbox, stock: Stock
+) -> None:
+    pins = ADAPTERS[told.format].pins if told.format in ADAPTERS else ()
+    wanted = [*told.dependencies, *pins]
+    locked = resolving.resolve(wanted, sandbox=sandbox, stock=stock, job="test-formats")
+    making = folder.with_suffix(".new")
+    archive.extract(making / "project")
+    stock.install(locked, making / "site")
+    making.rename(folder)
+
+
+class Stocked:
+    """The real index and a store under `root`, for as long as the context lasts."""
+
+    def __init__(self, root: Path) -> None:
+        limits = BuildLimits()
+        self._index = Index(default_url(), limits)
+        self._stock = Stock(Store(root / "store", 8 * GIB), self._index, Shelf(), limits)
+
+    def __enter__(self) -> Stock:
+        return self._stock
+
+    def __exit__(self, *_: object) -> None:
+        self._index.close()
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """One process at a time: a library that two tests need is fetched once."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def shared_root(base: Path) -> Path:
+    """A folder that all processes of one test run share, given this one's own."""
+    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "formats"
