@@ -291,9 +291,9 @@ def test_what_a_format_does_not_allow(bench: Bench, source: str, words: str) -> 
     ("source", "changes", "words"),
     [
         ("make = 5", {}, "neither an environment nor a function"),
-        ("make = dict", {}, "is of no known format: gymnasium needs reset(seed) and step(text)"),
+        ("make = dict", {}, "is of no known format: reasoning-gym needs"),
         ("make = dict", {"format": "dataset"}, "dataset needs __getitem__"),
-        ("make = dict", {"format": "atari"}, 'Unknown format "atari". This hub drives: gymn'),
+        ("make = dict", {"format": "atari"}, 'Unknown format "atari". This hub drives: reas'),
         ("", {}, "cannot be found"),
         ("", {"entry": "nowhere:make"}, "There is no module"),
         ("", {"entry": "env"}, 'not of the form "package.module:name"'),

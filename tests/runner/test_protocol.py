@@ -109,7 +109,7 @@ SPOILED: list[tuple[str, dict[str, Any], str]] = [
     ("ready", {"proto": True}, "proto.*not an integer"),
     ("ready", {"python": "3" * 101}, "python.*more than 100"),
     ("hello", {"format": 3}, "format.*not text"),
-    ("hello", {"format": "x" * 33}, "format.*is not one of: gymnasium, dataset"),
+    ("hello", {"format": "x" * 33}, "format.*is not one of: reasoning-gym, "),
     ("hello", {"tasks": -1}, "tasks.*is not from 0"),
     ("hello", {"tasks": True}, "tasks.*not an integer"),
     ("hello", {"tasks": 3.0}, "tasks.*not an integer"),

@@ -120,7 +120,7 @@ def test_there_are_enough_attacks() -> None:
 def test_a_made_up_format_is_refused(bench: Bench) -> None:
     hello = "send('ready', proto=2, python='3')\nsend('hello', format='x' * 99, tasks=1, load_s=0)"
     said, _ = attack(bench, hello, hello=False)
-    assert '"format" of the hello frame is not one of: gymnasium, dataset' in said
+    assert '"format" of the hello frame is not one of: reasoning-gym, ' in said
 
 
 def test_a_frame_that_comes_byte_by_byte_counts(bench: Bench) -> None:
