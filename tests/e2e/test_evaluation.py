@@ -1,19 +1,16 @@
 """The whole way of a version, with nothing replaced: REST upload, sandbox, model, statistics."""
 
-import io
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from rest_framework.test import APIClient
 
-from environments import packing
-from environments.models import Version
 from graders import services, sweeping, transcripts, working
-from graders.models import Evaluation, Job, Profile, Rollout
+from graders.models import Job, Profile, Rollout
 from graders.states import KINDS, OPEN_STATUSES, Stage
 from hub.accounts.models import User
-from hub.accounts.services import ensure_service_user, issue_token
+from hub.accounts.services import ensure_service_user
+from tests.evaluating import evaluate, upload
 from tests.factories import SMALL_PROFILE
 
 EXAMPLES = settings.BASE_DIR / "examples"
@@ -36,28 +33,6 @@ def owner() -> User:
 def driver(request: pytest.FixtureRequest, settings: object) -> str:
     settings.SANDBOX_DRIVER = request.param
     return request.param
-
-
-def upload(owner: User, folder: Path) -> Version:
-    client = APIClient(HTTP_AUTHORIZATION=f"Token {issue_token(user=owner, name='t', actor=None)}")
-    archive = io.BytesIO(packing.pack(folder))
-    archive.name = f"{folder.name}.tar.gz"
-    response = client.post(
-        f"/api/v1/environments/{owner}/{folder.name}/versions/",
-        {"archive": archive},
-        format="multipart",
-    )
-    assert response.status_code == 201, response.content
-    return Version.objects.get(environment__name=folder.name)
-
-
-def evaluate(version: Version) -> Evaluation:
-    """Do what the workers would, one job after the other."""
-    sweeping.begin(version.pk)
-    while any(working.work(queue, worker="test") for queue in KINDS):
-        pass
-    version.refresh_from_db()
-    return version.evaluations.get()
 
 
 @pytest.mark.parametrize("name", ["number-hunt", "algebra-drill"])

@@ -3,18 +3,19 @@
 import fcntl
 import hashlib
 import io
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+from django.conf import settings
 
 from environments import archives, manifest
 from environments.manifest import Manifest
 from environments.packing import pack
 from graders.bundling import resolving
 from graders.bundling.index import Index, default_url
-from graders.bundling.limits import BuildLimits
+from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
 from graders.flight import Chat
@@ -24,7 +25,6 @@ from graders.sandbox.base import Limits
 from graders.session import Launch, Request, RolloutResult, Session
 from tests.bundling.conftest import Shelf
 
-GIB = 1 << 30
 MEMORY_MB = 512  # as graders.pipeline.launching has it
 
 
@@ -80,44 +80,38 @@ class Bundled:
         return alone == together
 
 
-def bundle(project: Path, sandbox: Sandbox, root: Path) -> Bundled:
-    """Lock and bundle a project's folder; what lies in `root` is used again."""
+def bundle(project: Path, sandbox: Sandbox) -> Bundled:
+    """Lock and bundle a project's folder; what this data folder has already is used again."""
     content = pack(project)
     archive = archives.check(io.BytesIO(content), f"{project.name}.tar.gz")
     told = manifest.read(archive)
-    digest = hashlib.sha256(content).hexdigest()
-    with _locked(root), Stocked(root) as stock:
-        folder = root / "made" / digest
+    root = settings.PATHS.work / "test-formats"
+    folder = root / hashlib.sha256(content).hexdigest()
+    with _locked(root):
         if not folder.exists():
-            _make(folder, archive, told, sandbox, stock)
+            _make(folder, archive, told, sandbox)
     return Bundled(sandbox, folder, told)
 
 
-def _make(
-    folder: Path, archive: archives.Archive, told: Manifest, sandbox: Sandbox, stock: Stock
-) -> None:
+def _make(folder: Path, archive: archives.Archive, told: Manifest, sandbox: Sandbox) -> None:
     pins = ADAPTERS[told.format].pins if told.format in ADAPTERS else ()
-    wanted = [*told.dependencies, *pins]
-    locked = resolving.resolve(wanted, sandbox=sandbox, stock=stock, job="test-formats")
     making = folder.with_suffix(".new")
-    archive.extract(making / "project")
-    stock.install(locked, making / "site")
+    with _stock() as stock:
+        locked = resolving.resolve(
+            [*told.dependencies, *pins], sandbox=sandbox, stock=stock, job="test-formats"
+        )
+        archive.extract(making / "project")
+        stock.install(locked, making / "site")
     making.rename(folder)
 
 
-class Stocked:
-    """The real index and a store under `root`, for as long as the context lasts."""
-
-    def __init__(self, root: Path) -> None:
-        limits = BuildLimits()
-        self._index = Index(default_url(), limits)
-        self._stock = Stock(Store(root / "store", 8 * GIB), self._index, Shelf(), limits)
-
-    def __enter__(self) -> Stock:
-        return self._stock
-
-    def __exit__(self, *_: object) -> None:
-        self._index.close()
+@contextmanager
+def _stock() -> Iterator[Stock]:
+    """The store of this data folder's workers, so that nothing is fetched twice."""
+    limits = BuildLimits()
+    store = Store(settings.PATHS.work / "store", settings.STORE_MB * MIB)
+    with closing(Index(default_url(), limits)) as index:
+        yield Stock(store, index, Shelf(), limits)
 
 
 @contextmanager
@@ -127,8 +121,3 @@ def _locked(root: Path) -> Iterator[None]:
     with (root / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
-
-
-def shared_root(base: Path) -> Path:
-    """A folder that all processes of one test run share, given this one's own."""
-    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "formats"

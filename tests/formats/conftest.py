@@ -8,7 +8,7 @@ from django.conf import settings
 
 from graders.sandbox import Sandbox
 from graders.sandbox.bubblewrap import Bubblewrap
-from tests.formats.bundled import Bundled, bundle, shared_root
+from tests.formats.bundled import Bundled, bundle
 
 EXAMPLES = settings.BASE_DIR / "examples" / "formats"
 
@@ -19,14 +19,11 @@ def walls(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 
 
 @pytest.fixture(scope="session")
-def bundled(
-    walls: Sandbox, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str | Path], Bundled]:
+def bundled(walls: Sandbox) -> Callable[[str | Path], Bundled]:
     """Bundles an example by its folder's name, or any project by its path."""
-    root = shared_root(tmp_path_factory.getbasetemp())
 
     def make(project: str | Path) -> Bundled:
         folder = EXAMPLES / project if isinstance(project, str) else project
-        return bundle(folder, walls, root)
+        return bundle(folder, walls)
 
     return make
