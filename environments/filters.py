@@ -6,6 +6,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django_filters import rest_framework as filters
 
+from environments.manifest import FORMATS
 from environments.models import Environment, Version
 from environments.queries import search, visible_versions
 from hub.accounts.models import User
@@ -43,7 +44,9 @@ class CatalogueFilter(filters.FilterSet):
     tag = filters.CharFilter("tags", method="filter_all", label="All of these, with commas.")
     domain = filters.CharFilter("domains", method="filter_all", label="All of these.")
     strategy = filters.CharFilter("strategies", method="filter_all", label="All of these.")
-    format = filters.CharFilter(label="Such as gymnasium, dataset, verifiers, openenv.")
+    format = filters.ChoiceFilter(
+        choices=[(name, name) for name in FORMATS], label="How it is written."
+    )
     license = filters.CharFilter(lookup_expr="iexact", label="An SPDX expression.")
     model = filters.CharFilter("headline__model", label="The reference model.")
     p_min = filters.NumberFilter("headline__pass_at_1", "gte", label="Least pass@1.")

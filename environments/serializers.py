@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from environments.manifest import FORMATS
 from environments.models import Headline, Version
 from environments.permissions import can_manage
 from environments.states import Review, Status
@@ -84,6 +85,11 @@ class VersionSerializer(serializers.ModelSerializer):
     version = serializers.CharField(source="number")
     status = serializers.ChoiceField(choices=[(s.value, s.value) for s in Status])
     review = serializers.ChoiceField(choices=[(r.value, r.value) for r in Review])
+    format = serializers.ChoiceField(
+        choices=[(name, name) for name in FORMATS],
+        allow_blank=True,
+        help_text="Empty until it is run, where its files do not tell.",
+    )
     fault = serializers.SerializerMethodField(
         help_text="Why the last evaluation failed, for the owner and moderators."
     )

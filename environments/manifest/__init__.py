@@ -2,23 +2,18 @@
 
 import re
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from environments.archives import Archive
-from environments.manifest import code, wheel
-from environments.manifest.base import (
-    FORMATS,
-    JSON,
-    BadManifest,
-    Manifest,
-    Problem,
-    Problems,
-    Table,
-)
-from environments.manifest.hub import Hub, hub
+from environments.manifest import wheel
+from environments.manifest.base import JSON, BadManifest, Manifest, Problem, Problems, Table
+from environments.manifest.code import Code, layout
+from environments.manifest.formats import FORMATS, pins
+from environments.manifest.hub import KEYS, Hub, hub
 from environments.manifest.project import Project, project
+from environments.manifest.recognition import Recogniser
 
-__all__ = ["FORMATS", "JSON", "BadManifest", "Manifest", "Problem", "read"]
+__all__ = ["FORMATS", "JSON", "BadManifest", "Manifest", "Problem", "pins", "read"]
 
 TOML_BYTES = 256 * 1024
 
@@ -30,12 +25,32 @@ LONG_KEY = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+'
 def read(archive: Archive) -> Manifest:
     """The manifest of a checked archive. Raises BadManifest with every problem found."""
     problems = Problems()
-    if archive.kind == "wheel":
-        return _wheel(archive, problems)
-    return _source(archive, problems)
+    said = (_wheel if archive.kind == "wheel" else _source)(archive, problems)
+    said.table.known(KEYS)
+    settings = hub(said.table, Hub(tags=said.project.tags))
+    code = Code(archive, said.folders)
+    recogniser = Recogniser(archive, code, said.project.name, said.project.dependencies, said.ways)
+    found = recogniser.find(settings, said.table.label("entry"), problems)
+    problems.check()
+    assert found is not None, "what is not found is a problem"
+    return Manifest(
+        **asdict(said.project)
+        | asdict(settings)
+        | {"entry": found.entry, "format": found.format, "import_paths": (found.folder,)}
+    )
 
 
-def _source(archive: Archive, problems: Problems) -> Manifest:
+@dataclass(frozen=True)
+class _Said:
+    """What an archive says: the project, the hub's table, where its code may be."""
+
+    project: Project
+    table: Table
+    folders: tuple[str, ...]
+    ways: str
+
+
+def _source(archive: Archive, problems: Problems) -> _Said:
     if "pyproject.toml" not in archive.files:
         problems.add("pyproject.toml", _missing(archive))
         problems.check()
@@ -49,45 +64,20 @@ def _source(archive: Archive, problems: Problems) -> Manifest:
     tool = data.get("tool")
     values = _table(tool, "practicum") if isinstance(tool, dict) else {}
     table = Table(values, lambda key: f"tool.practicum.{key}", problems)
-    settings = hub(table)
-    if "entry" not in values:
-        message = 'Say what makes the environment: [tool.practicum] entry = "package.module:make".'
-        problems.add(table.label("entry"), message)
-    folders = code.layout(archive)
-    return _manifest(archive, metadata, settings, folders, table.label("entry"), problems)
+    return _Said(
+        metadata, table, layout(archive), 'entry = "package.module:make" in [tool.practicum].'
+    )
 
 
-def _wheel(archive: Archive, problems: Problems) -> Manifest:
-    metadata = project(Table(wheel.metadata(archive, problems), wheel.label, problems), archive)
+def _wheel(archive: Archive, problems: Problems) -> _Said:
     path = wheel.table_path(archive, problems)
     values = _toml(archive, path, problems) if path else {}
     if "entry" not in values and (entry := wheel.entry_point(archive, problems)):
         values["entry"] = entry
-    table = Table(values, lambda key: f"practicum.toml {key}", problems)
-    settings = hub(table)
-    if "entry" not in values and not problems:
-        message = (
-            'Say what makes the environment, in one of two ways: entry = "package.module:make" in '
-            "a file practicum.toml inside the package, or one entry point in the group "
-            f"{wheel.GROUP}."
-        )
-        problems.add(table.label("entry"), message)
-    return _manifest(archive, metadata, settings, ("",), table.label("entry"), problems)
-
-
-def _manifest(
-    archive: Archive,
-    metadata: Project,
-    settings: Hub,
-    folders: tuple[str, ...],
-    label: str,
-    problems: Problems,
-) -> Manifest:
-    paths = folders[:1]
-    if settings.entry:
-        paths = code.find(settings.entry, archive, folders, label, problems)
     problems.check()
-    return Manifest(**asdict(metadata), **asdict(settings), import_paths=paths)
+    metadata = project(Table(wheel.metadata(archive, problems), wheel.label, problems), archive)
+    table = Table(values, lambda key: f"practicum.toml {key}", problems)
+    return _Said(metadata, table, ("",), wheel.WAYS)
 
 
 def _missing(archive: Archive) -> str:

@@ -9,8 +9,6 @@ from typing import TypeAlias, TypeVar
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
-FORMATS = ("gymnasium", "dataset")
-
 T = TypeVar("T")
 
 
@@ -28,13 +26,13 @@ class Manifest:
 
     name: str
     version: str
+    entry: str
     summary: str = ""
     readme: str = ""
     readme_type: str = "text/plain"
     license: str = ""
     requires_python: str = ""
     dependencies: tuple[str, ...] = ()
-    entry: str | None = None
     format: str | None = None
     args: dict[str, JSON] = field(default_factory=dict)
     pass_threshold: float = 1.0
@@ -107,8 +105,8 @@ class Table:
             return default
         return self._parsed(self.label(key), parse, self.values[key], default)
 
-    def each(self, key: str, parse: Callable[[object], T], most: int) -> tuple[T, ...]:
-        """Every parsed item of a list of at most `most`; the wrong ones are reported."""
+    def each(self, key: str, parse: Callable[[object], T | None], most: int) -> tuple[T, ...]:
+        """Every parsed item, but None, of a list of at most `most`; the wrong ones are reported."""
         values = self.values.get(key, [])
         if not isinstance(values, list):
             self.problems.add(self.label(key), "It must be a list.")

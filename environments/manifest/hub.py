@@ -2,9 +2,10 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from environments.manifest.base import FORMATS, JSON, Table, text
+from environments.manifest.base import JSON, Table, text
+from environments.manifest.formats import FORMATS
 
 KEYS = (
     *("entry", "format", "args", "pass_threshold", "reward_range", "max_turns"),
@@ -21,37 +22,45 @@ MEMORY_MB = (16, 65_536)
 
 @dataclass(frozen=True)
 class Hub:
-    entry: str | None
-    format: str | None
-    args: dict[str, JSON]
-    pass_threshold: float
-    reward_range: tuple[float, float]
-    max_turns: int
-    tags: tuple[str, ...]
-    domains: tuple[str, ...]
-    strategies: tuple[str, ...]
-    min_memory_mb: int | None
+    """The table's settings. `entry` is None if it is not given, "" if it is wrong."""
+
+    entry: str | None = None
+    format: str | None = None
+    args: dict[str, JSON] = field(default_factory=dict)
+    pass_threshold: float = 1.0
+    reward_range: tuple[float, float] = (0.0, 1.0)
+    max_turns: int = 8
+    tags: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()
+    min_memory_mb: int | None = None
 
 
-def hub(table: Table) -> Hub:
-    """Read the table, reporting what is wrong with it; a missing `entry` is not reported."""
-    table.known(KEYS)
-    low, high = table.field("reward_range", _reward_range, (0.0, 1.0))
-    threshold = table.field("pass_threshold", _number, 1.0)
+def hub(table: Table, base: Hub) -> Hub:
+    """Read the table's settings, reporting what is wrong with them; what is not given is as in
+    `base`, over whose args the table's are laid."""
+    low, high = table.field("reward_range", _reward_range, base.reward_range)
+    threshold = table.field("pass_threshold", _number, base.pass_threshold)
     if not low <= threshold <= high:
         message = f"{threshold:g} is outside reward_range [{low:g}, {high:g}]; set it within."
         table.problems.add(table.label("pass_threshold"), message)
+    memory = table.field(
+        "min_memory_mb", lambda value: _whole(value, *MEMORY_MB), base.min_memory_mb
+    )
+    own: dict[str, JSON] = table.field("args", _args, {})
     return Hub(
-        entry=table.field("entry", _entry, None),
-        format=table.field("format", _format, None),
-        args=table.field("args", _args, {}),
+        entry=table.field("entry", _entry, "" if "entry" in table.values else base.entry),
+        format=table.field("format", _format, base.format),
+        args=base.args | own,
         pass_threshold=threshold,
         reward_range=(low, high),
-        max_turns=table.field("max_turns", lambda value: _whole(value, 1, MAX_TURNS), 8),
-        tags=_slugs(table, "tags", 20),
-        domains=_slugs(table, "domains", 10),
-        strategies=_slugs(table, "strategies", 10),
-        min_memory_mb=table.field("min_memory_mb", lambda value: _whole(value, *MEMORY_MB), None),
+        max_turns=table.field(
+            "max_turns", lambda value: _whole(value, 1, MAX_TURNS), base.max_turns
+        ),
+        tags=_slugs(table, "tags", 20, base.tags),
+        domains=_slugs(table, "domains", 10, base.domains),
+        strategies=_slugs(table, "strategies", 10, base.strategies),
+        min_memory_mb=memory,
     )
 
 
@@ -95,7 +104,9 @@ def _reward_range(value: object) -> tuple[float, float]:
     return low, high
 
 
-def _slugs(table: Table, key: str, most: int) -> tuple[str, ...]:
+def _slugs(table: Table, key: str, most: int, base: tuple[str, ...]) -> tuple[str, ...]:
+    if key not in table.values:
+        return base
     slugs = table.each(key, _slug, most)
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     if twice:

@@ -19,6 +19,8 @@ KEYS = (
     *("authors", "maintainers", "keywords", "classifiers", "urls", "scripts", "gui-scripts"),
     *("entry-points", "dependencies", "optional-dependencies", "dynamic"),
     *("import-names", "import-namespaces"),
+    # No key of PEP 621, but every project that verifiers scaffolds has it.
+    "tags",
 )
 
 # What is read here, and so must be written out.
@@ -41,6 +43,7 @@ class Project:
     dependencies: tuple[str, ...]
     authors: tuple[str, ...]
     urls: dict[str, str]
+    tags: tuple[str, ...]
 
 
 def project(table: Table, archive: Archive) -> Project:
@@ -68,6 +71,7 @@ def project(table: Table, archive: Archive) -> Project:
         dependencies=table.each("dependencies", _dependency, 200),
         authors=table.each("authors", _author, 50),
         urls=table.field("urls", _urls, {}),
+        tags=tuple(dict.fromkeys(table.each("tags", _tag, 20))),
     )
 
 
@@ -184,6 +188,11 @@ def _author(value: object) -> str:
         raise ValueError('It must be as in {name = "Ada", email = "ada@example.org"}.')
     name, email = (text(value.get(key, ""), 200) for key in ("name", "email"))
     return f"{name} <{email}>" if name and email else name or email
+
+
+def _tag(value: object) -> str | None:
+    """As a slug; None if nothing is left of it."""
+    return re.sub(r"[^a-z0-9]+", "-", text(value, 100).lower())[:40].strip("-") or None
 
 
 def _urls(value: object) -> dict[str, str]:

@@ -16,6 +16,10 @@ REQUIREMENTS = 1000
 HEADER_END = re.compile(rb"\r?\n\r?\n")
 MIME = re.compile(rb"(?:^|[\r\n])content-type:", re.IGNORECASE)
 GROUP = "practicum.environments"
+WAYS = (
+    'entry = "package.module:make" in a file practicum.toml inside the package, or one entry point '
+    f"in the group {GROUP}."
+)
 TABLE = re.compile(r"[^/]+(?<!\.dist-info)/practicum\.toml")
 
 LABELS = {

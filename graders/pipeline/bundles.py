@@ -18,6 +18,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from environments import archives
+from environments.manifest import pins
 from environments.models import Version
 from graders.bundling import lock as locks
 from graders.bundling import resolving
@@ -48,17 +49,16 @@ class _Kept:
 
 
 def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], None]) -> str:
-    """A lock of the version's dependencies for the sandbox's Python, made inside a sandbox.
+    """A lock of what the version and its format need, for the sandbox's Python, made inside one.
 
     What `check` raises ends it at once. Raises EnvironmentFault or PlatformFault besides.
     """
     python = minor(sandbox.python)
-    if not version.dependencies:
+    requirements = [*version.dependencies, *pins(version.format)]
+    if not requirements:
         return locks.write([], python)
     with _stock() as stock:
-        found = resolving.resolve(
-            version.dependencies, sandbox=sandbox, stock=stock, job=job, check=check
-        )
+        found = resolving.resolve(requirements, sandbox=sandbox, stock=stock, job=job, check=check)
     return locks.write(found, python)
 
 

@@ -16,6 +16,7 @@ from environments.storage import DurableFileSystemStorage
 from hub.accounts.models import Scope
 from hub.audit.models import Event
 from tests.api.conftest import client_of, packed
+from tests.environments.making import plain_tar
 from tests.factories import make_user
 
 VERSIONS = "/api/v1/environments/ada/coins/versions/"
@@ -40,6 +41,21 @@ def test_a_new_version_is_created(owner, upload):
     assert version.uploaded_by == owner
     event = Event.objects.get(action="version.uploaded")
     assert (event.actor_name, event.target_name) == ("ada", "ada/coins 1.0.0")
+
+
+def test_the_format_is_known_at_once(owner, upload):
+    data = plain_tar(
+        {
+            "pyproject.toml": b'[project]\nname = "coins"\nversion = "1"\n'
+            b'dependencies = ["verifiers"]\n',
+            "coins.py": b"def load_environment(): ...\n",
+        }
+    )
+    client = client_of(owner)
+    body = upload(client, data).json()
+    assert (body["format"], body["entry"]) == ("verifiers-v0", "coins:load_environment")
+    client.force_login(owner)
+    assert "<dd>verifiers-v0</dd>" in client.get("/ada/coins/").content.decode()
 
 
 def test_the_same_bytes_again_change_nothing(owner, upload):

@@ -37,6 +37,16 @@ def test_what_was_locked_can_be_imported(sandbox):
     assert found == ["wheel", "built", "1.0", version.number]
 
 
+@pytest.mark.parametrize(
+    ("form", "locked"), [("verifiers-v0", "0.3.1"), ("verifiers-v1", "0.4.0"), ("", "0.4.0")]
+)
+def test_a_format_has_the_releases_that_it_runs_on(sandbox, served, form, locked):
+    for number in ("0.3.1", "0.4.0"):
+        served.add(*wheel("verifiers", number))
+    version = build(stored_version("verifiers>=0.1", format=form), sandbox)
+    assert f"verifiers=={locked} " in version.lock
+
+
 def test_no_dependencies_need_no_sandbox(sandbox, served):
     version = build(stored_version(), sandbox)
     assert version.lock.startswith("# Python 3.")

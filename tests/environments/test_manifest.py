@@ -169,7 +169,10 @@ BAD_HUB = {
     'entry = "json:loads"': ("entry", "module of Python's own"),
     'entry = "tiny_env.core:maker"': ("entry", "did you mean 'make'?"),
     'entry = "tiny_env:make"': ("entry", "it defines nothing"),
-    HUB + 'format = "verifiers"': ("format", "one of gymnasium, dataset"),
+    HUB + 'format = "verifiers"': (
+        "format",
+        "one of reasoning-gym, verifiers-v0, verifiers-v1, gem",
+    ),
     HUB + "args = [1]": ("args", "must be a table"),
     HUB + "args = {when = 2024-01-01}": ("args", "no equivalent in JSON"),
     HUB + "args = {x = nan}": ("args", "finite"),
