@@ -30,12 +30,22 @@ def proofs() -> dict[tuple[str, str], list[str]]:
 
 
 def _marks(tree: ast.Module) -> Iterator[tuple[tuple[str, str], int]]:
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if name == "proves":
-            form, ability = map(ast.literal_eval, node.args)
+            form, ability = (
+                constants[one.id] if isinstance(one, ast.Name) else ast.literal_eval(one)
+                for one in node.args
+            )
             yield (form, ability), node.lineno
 
 
@@ -72,7 +82,7 @@ def table() -> str:
         folder = example(form).relative_to(ROOT)
         shown = f"[{folder.name}](../../{folder}/)"
         lines.append([f"[{form}]({form}.md)", *cells, shown, tested(form)])
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    return "\n".join(f"| {' | '.join(cell or "–" for cell in line)} |" for line in lines)
 
 
 def page() -> str:
