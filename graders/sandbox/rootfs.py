@@ -1,6 +1,6 @@
 """The small tree that bubblewrap shows as `/`: an interpreter and what it needs, nothing else.
 
-TREE/root/usr/bin/python3      the interpreter
+TREE/root/usr/bin/python3      the interpreter, python as well
 TREE/root/usr/lib/python3.X    its standard library, without tests, GUI and site-packages
 TREE/root/usr/include          its C headers, for builds
 TREE/root/...                  its loader and shared objects, and those numeric wheels expect
@@ -18,7 +18,7 @@ from pathlib import Path
 from graders.sandbox import elf
 from graders.sandbox.interpreters import Interpreter
 
-RECIPE = 3  # raise it when the tree's content changes
+RECIPE = 4  # raise it when the tree's content changes
 SKIPPED = {
     "site-packages", "dist-packages", "test", "tests", "idlelib", "idle_test", "tkinter",
     "turtledemo", "turtle.py", "ensurepip", "lib2to3", "pydoc_data",
@@ -88,7 +88,8 @@ def _make(final: Path, bwrap: Path, python: Interpreter) -> None:
 def _fill_root(root: Path, python: Interpreter) -> None:
     name = f"python{python.minor}"
     _place(python.executable, root / "usr/bin" / name)
-    (root / "usr/bin/python3").symlink_to(name)
+    for alias in ("python3", "python"):  # the second for tools that run what a model wrote
+        (root / "usr/bin" / alias).symlink_to(name)
     for folder in (*python.libraries, *python.headers):
         _copy_library(folder, root / "usr" / folder.relative_to(python.prefix))
     interpreter = elf.loader(python.executable)
