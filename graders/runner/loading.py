@@ -39,7 +39,7 @@ def load(
     if wanted is not None and wanted not in ADAPTERS:
         raise LoadError(f'Unknown format "{wanted}". This hub drives: {", ".join(ADAPTERS)}.')
     _prepare_random()
-    source = _source(entry, args)
+    source = _source(entry, args, wanted)
     return _choose(source.first, wanted)(source, reward_range, log)
 
 
@@ -65,9 +65,10 @@ def _resolve(entry: str) -> Any:
         raise LoadError(f'The entry "{entry}" cannot be found: {error}.') from error
 
 
-def _source(entry: str, args: Mapping[str, Any]) -> Source:
+def _source(entry: str, args: Mapping[str, Any], wanted: str | None) -> Source:
     target, module = _resolve(entry), entry.partition(":")[0]
     own = next((one for one in ADAPTERS.values() if one.entry == entry), None)
+    adapter = own or (ADAPTERS[wanted] if wanted else Adapter)
     args = {**(own.defaults if own else {}), **args}
     if any(one.recognise(target) for one in ADAPTERS.values()):
         if args:
@@ -76,7 +77,8 @@ def _source(entry: str, args: Mapping[str, Any]) -> Source:
     if not callable(target):
         raise LoadError(f"The entry is {shown(target)}, neither an environment nor a function.")
     Stream(0).lay_in()
-    return Source(target(**args), lambda: target(**args), module, args)
+    make = adapter.maker(target, args)
+    return Source(make(), make, module, args)
 
 
 def _choose(made: object, wanted: str | None) -> type[Adapter]:

@@ -5,6 +5,7 @@ Those of a library come first: their objects may have the general shapes, too.
 
 from .base import Adapter
 from .dataset import Dataset
+from .gem import Gem
 from .gymnasium import Gymnasium
 from .reasoning_gym import ReasoningGym
 
@@ -12,6 +13,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
     one.name: one
     for one in (
         ReasoningGym,
+        Gem,
         Gymnasium,
         Dataset,
     )

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ class Source:
     """The environment as it was loaded.
 
     `first` is what the entry made (or is); `make()` makes another, or gives the same object again.
-    `module` is where the entry lies, `args` what it was called with.
+    `module` is where the entry lies, `args` what the version gives it.
     """
 
     first: Any
@@ -67,6 +68,11 @@ class Adapter(ABC):
         self.source = source
         self.reward_range = reward_range
         self.log = log
+
+    @classmethod
+    def maker(cls, entry: Callable[..., Any], args: Mapping[str, Any]) -> Callable[[], Any]:
+        """What makes an environment out of the entry. Args may also be for the adapter itself."""
+        return partial(entry, **args)
 
     @classmethod
     @abstractmethod

@@ -11,12 +11,16 @@ from .objects import Objects
 
 @dataclass(frozen=True)
 class Step:
-    """What one step led to, checked. `messages` is what is said to the model after it."""
+    """What one step led to, checked.
+
+    `messages` is what is said to the model after it, or the whole conversation if `is_whole`.
+    """
 
     messages: list[Message]
     reward: float = 0.0
     is_last: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
+    is_whole: bool = False
 
 
 class Steps(Objects):
@@ -47,11 +51,7 @@ class Steps(Objects):
                 rewards.append(step.reward)
                 if step.is_last or len(rewards) == attempt.max_turns:
                     break
-                conversation = self.continued(env, conversation, reply, step)
+                said: Message = {"role": "assistant", "content": reply}
+                before = [] if step.is_whole else [*conversation, said]
+                conversation = [*before, *step.messages]
         return Outcome(total(rewards, self.reward_range), len(rewards), step.metrics)
-
-    def continued(
-        self, env: Any, conversation: list[Message], reply: str, step: Step
-    ) -> list[Message]:
-        """The conversation after a step that was not the last."""
-        return [*conversation, {"role": "assistant", "content": reply}, *step.messages]
