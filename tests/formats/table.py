@@ -82,7 +82,7 @@ def table() -> str:
         folder = example(form).relative_to(ROOT)
         shown = f"[{folder.name}](../../{folder}/)"
         lines.append([f"[{form}]({form}.md)", *cells, shown, tested(form)])
-    return "\n".join(f"| {' | '.join(cell or "–" for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell or '-' for cell in line)} |" for line in lines)
 
 
 def page() -> str:
