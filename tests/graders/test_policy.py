@@ -136,6 +136,20 @@ def test_no_more_requests_at_once_than_allowed(server, waits):
     assert sorted(body["seed"] for _, _, body in server.seen) == list(range(24))
 
 
+def test_an_open_connection_is_used_again(server, waits):
+    peers = set()
+
+    def note(handler: Handler) -> None:
+        peers.add(handler.client_address)
+        ok()(handler)
+
+    server.play(note)
+    with policy(server, waits, concurrency=8) as model:
+        for seed in range(5):
+            model.chat(ASK, seed=seed)
+    assert len(peers) == 1
+
+
 def test_waiting_for_a_slot_is_no_timeout(server, waits):
     def slow(handler: Handler) -> None:
         time.sleep(0.2)
