@@ -38,7 +38,7 @@ def test_the_sampler_decides(server, waits):
         "max_tokens": 9999,
         "stop": ["\n"],
         "tools": [],
-        "tool_choice": None,
+        "tool_choice": "auto",
     }
     with policy(server, waits, Sampler(0.5, 0.9, 64)) as model:
         model.chat(asked, seed=7)
@@ -54,7 +54,6 @@ def test_the_sampler_decides(server, waits):
         "n": 1,
         "stream": False,
         "stop": ["\n"],
-        "tools": [],
     }
     assert (second["max_tokens"], second["seed"], third["max_tokens"]) == (8, 8, 64)
 
