@@ -32,7 +32,7 @@ class ReferenceModelForm(forms.ModelForm):
         model = ReferenceModel
         fields = [
             *("name", "base_url", "model", "api_key", "temperature", "top_p"),
-            *("max_tokens", "concurrency", "timeout_s", "is_enabled"),
+            *("max_tokens", "tool_calls", "concurrency", "timeout_s", "is_enabled"),
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -96,7 +96,15 @@ class MeasureAdmin(AuditedAdmin):
 @admin.register(ReferenceModel)
 class ReferenceModelAdmin(MeasureAdmin):
     form = ReferenceModelForm
-    list_display = ["name", "model", "has_key", "temperature", "is_enabled", "is_default"]
+    list_display = [
+        "name",
+        "model",
+        "has_key",
+        "temperature",
+        "tool_calls",
+        "is_enabled",
+        "is_default",
+    ]
     readonly_fields = ["is_default"]
     fields = [*ReferenceModelForm.Meta.fields[:4], "forget_key"]
     fields += [*ReferenceModelForm.Meta.fields[4:], "is_default"]

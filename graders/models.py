@@ -9,6 +9,7 @@ from pgvector.django import VectorField
 
 from environments.models import Version, choices
 from graders.states import ACTIVE_STAGES, OPEN_STATUSES, JobKind, JobStatus, Stage
+from graders.tooltext import ToolCalls
 
 # Of MiniLM-L6-v2; the model itself (graders.embed) is slow to import and not needed here.
 EMBEDDING_DIMENSIONS = 384
@@ -31,6 +32,15 @@ class ReferenceModel(models.Model):
         default=1.0, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)]
     )
     max_tokens = models.PositiveIntegerField(default=1024, help_text="Token limit of one reply.")
+    tool_calls = models.CharField(
+        max_length=16,
+        choices=choices(ToolCalls),
+        default=ToolCalls.NATIVE,
+        help_text="How it is offered tools and calls them. native: by the server, as `tools` and "
+        "`tool_calls`. text: for a model or a server that knows none, the tools are told in a "
+        "system message and calls are read out of the reply. Some servers drop tools without a "
+        "word if the model's chat template has no place for them.",
+    )
     concurrency = models.PositiveIntegerField(default=8, help_text="Requests at once from one job.")
     timeout_s = models.FloatField("timeout (s)", default=120.0)
     is_enabled = models.BooleanField("enabled", default=True)

@@ -267,5 +267,7 @@ class ReferenceModelSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ReferenceModel
-        fields = ["name", "model", "temperature", "top_p", "max_tokens", "is_default"]
+        fields = [
+            *("name", "model", "temperature", "top_p", "max_tokens", "tool_calls", "is_default"),
+        ]
         read_only_fields = fields

@@ -17,6 +17,7 @@ from graders.states import (
     Stage,
     stage_sources,
 )
+from graders.tooltext import ToolCalls
 from hub.accounts.models import User
 from hub.audit import services as audit
 from hub.errors import Problem, Refused
@@ -43,6 +44,7 @@ def ensure_embedded_model(base_url: str) -> ReferenceModel:
             "model": "SmolLM2-135M-Instruct",
             "temperature": 0.7,
             "max_tokens": 256,
+            "tool_calls": ToolCalls.TEXT,
             # Of two jobs at once: as many as the server has slots, so that each conversation
             # finds its slot, and what was read of it, again.
             "concurrency": 4,
@@ -107,6 +109,7 @@ def _settings(version: Version, model: ReferenceModel, profile: Profile) -> dict
         "model": model.model,
         "temperature": model.temperature,
         "top_p": model.top_p,
+        "tool_calls": model.tool_calls,
         "token_limit": min(model.max_tokens, profile.token_limit),
         "turn_limit": min(version.max_turns, profile.turn_limit),
         "tasks": profile.tasks,

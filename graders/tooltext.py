@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from graders.errors import EnvironmentFault
 from graders.fields import clean
-from graders.runner.frames import MAX_NAME
+from graders.runner.frames import MAX_CALLS, MAX_CONTENT, MAX_NAME
 
 Json = dict[str, Any]
 
@@ -97,11 +97,13 @@ def heard(request: Json, completion: Json) -> Json:
 def read(text: str) -> tuple[str, list[dict[str, str]]]:
     """The text around the calls in `text`, and each call's `name` and `arguments` (JSON text).
 
-    Without a call the text is as it was, else its ends are trimmed.
+    Without a call the text is as it was, else its ends are trimmed. From the call after MAX_CALLS
+    on, all is text.
     """
-    functions, around, end = [], [], 0
+    functions: list[dict[str, str]] = []
+    around, end = [], 0
     for match in _CALL.finditer(text):
-        if function := _function(match[1]):
+        if len(functions) < MAX_CALLS and (function := _function(match[1])):
             functions.append(function)
             around.append(text[end : match.start()])
             end = match.end()
@@ -113,10 +115,10 @@ def read(text: str) -> tuple[str, list[dict[str, str]]]:
 def write(name: str, arguments: str) -> str:
     """A call as a model writes it. `arguments`: JSON text; what is none is written as a string."""
     try:
-        inner: Any = _object(arguments or "{}")
+        inner = _json(_object(arguments or "{}"))
     except (ValueError, RecursionError):
-        inner = arguments
-    return f"<tool_call>\n{_json({'name': name, 'arguments': inner})}\n</tool_call>"
+        inner = _json(arguments)
+    return f'<tool_call>\n{{"name": {_json(name)}, "arguments": {inner}}}\n</tool_call>'
 
 
 def _function(text: str) -> dict[str, str] | None:
@@ -128,11 +130,12 @@ def _function(text: str) -> dict[str, str] | None:
             arguments = _object(arguments)
         if not (isinstance(name, str) and 0 < len(name) <= MAX_NAME):
             return None
-        if not isinstance(arguments, dict | None):
-            return None
-        return {"name": clean(name), "arguments": clean(_json(arguments or {}))}
+        written = clean(_json({} if arguments is None else arguments))
     except (ValueError, RecursionError):
         return None
+    if not written.startswith("{") or len(written) > MAX_CONTENT:
+        return None
+    return {"name": clean(name), "arguments": written}
 
 
 def _object(text: str) -> Json:

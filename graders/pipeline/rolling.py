@@ -14,6 +14,7 @@ from graders.models import Evaluation, Rollout, Task
 from graders.pipeline import launching, sampling
 from graders.policy import Endpoint, Policy, Sampler
 from graders.session import Request, RolloutResult, Session
+from graders.tooltext import ToolCalls
 
 BATCH = 16
 BATCH_S = 2.0
@@ -65,6 +66,8 @@ def policy(evaluation: Evaluation) -> Policy:
             base_url=model.base_url,
             model=chosen["model"],
             api_key=model.api_key,
+            # Of an evaluation that began before the hub knew tools, the model as it is now.
+            tools=ToolCalls(chosen.get("tool_calls", model.tool_calls)),
             timeout_s=model.timeout_s,
             concurrency=model.concurrency,
         ),

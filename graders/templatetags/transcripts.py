@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from graders.models import Evaluation, Job
 from graders.states import JobStatus, Stage
+from graders.tooltext import ToolCalls
 
 register = template.Library()
 
@@ -38,6 +39,10 @@ STAGES: Final = {
     Stage.DONE: "Done",
     Stage.FAILED: "Failed",
     Stage.CANCELLED: "Cancelled",
+}
+TOOLS: Final = {
+    ToolCalls.NATIVE: "called through the server",
+    ToolCalls.TEXT: "told in the prompt, calls read from the reply",
 }
 
 
@@ -135,6 +140,12 @@ def _json(value: Any) -> str:
 def in_words(evaluation: Evaluation) -> str:
     """The stage of an evaluation in words."""
     return STAGES[Stage(evaluation.stage)]
+
+
+@register.filter
+def tools_in_words(tool_calls: str) -> str:
+    """How a model is offered tools, in words."""
+    return TOOLS[ToolCalls(tool_calls)]
 
 
 @register.filter

@@ -360,3 +360,13 @@ def test_models_without_addresses_or_keys(anonymous):
     assert [model["name"] for model in answer.json()["results"]] == ["test"]
     assert "sk-secret" not in answer.content.decode()
     assert "gpu.internal" not in answer.content.decode()
+
+
+def test_how_a_model_is_offered_tools_is_told_and_kept_as_it_was(anonymous, owner, public):
+    model = make_model(tool_calls="text")
+    evaluation = run(public)
+    ReferenceModel.objects.filter(pk=model.pk).update(tool_calls="native")
+    (listed,) = anonymous.get("/api/v1/models/").json()["results"]
+    assert listed["tool_calls"] == "native"
+    body = client_of(owner).get(f"/api/v1/evaluations/{evaluation.pk}/").json()
+    assert body["settings"]["tool_calls"] == "text"

@@ -1,14 +1,19 @@
 """Tools on their way to the reference model: natively, in text, and where there can be none."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 from django.conf import settings
 
+from graders import services
 from graders.errors import EnvironmentFault, ModelUnavailable
-from graders.policy import Endpoint, Policy, Sampler
+from graders.models import Evaluation, Profile, ReferenceModel
+from graders.pipeline import rolling
+from graders.policy import Policy
 from graders.tooltext import ToolCalls, write
-from hub.stack.model_server import MODEL_NAME
-from tests.graders.scripted import ASK, completion, ok, policy, says
+from tests.factories import SMALL_PROFILE, make_version
+from tests.graders.scripted import ASK, Server, completion, ok, policy, says
 
 ADD = {
     "type": "function",
@@ -33,12 +38,18 @@ def waits() -> list[float]:
 
 
 @pytest.fixture
-def embedded() -> Policy:
+def evaluation(db: None) -> Evaluation:
+    """One that began against the embedded model, which does not guess here."""
+    model = services.ensure_embedded_model(f"unix:{settings.PATHS.model_socket}")
+    ReferenceModel.objects.filter(pk=model.pk).update(temperature=0.0)
+    Profile.objects.update_or_create(is_default=True, defaults=SMALL_PROFILE | {"token_limit": 48})
+    return services.start(version=make_version(), actor=None)
+
+
+@pytest.fixture
+def embedded(evaluation: Evaluation) -> Iterator[Policy]:
     """The real embedded server, which knows no tools."""
-    endpoint = Endpoint(
-        f"unix:{settings.PATHS.model_socket}", MODEL_NAME, tools=ToolCalls.TEXT, timeout_s=120.0
-    )
-    with Policy(endpoint, Sampler(temperature=0.0, max_tokens=48)) as opened:
+    with rolling.policy(evaluation) as opened:
         yield opened
 
 
@@ -130,3 +141,16 @@ def test_the_embedded_model_goes_through_a_conversation_with_tools(embedded):
     (choice,) = embedded.chat({"messages": [*shown, user]} | TOOLS, seed=1)["choices"]
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["tool_calls"][0] == CALL | {"id": "call_11_0"}
+
+
+def test_an_evaluation_goes_on_as_it_began(evaluation: Evaluation, server: Server):
+    """Edited in between, the model is asked as before; one from before there were tools, as now."""
+    services.ensure_embedded_model(server.base_url)
+    ReferenceModel.objects.update(tool_calls="native")
+    for forgotten in (False, True):
+        found = Evaluation.objects.get(pk=evaluation.pk)
+        if forgotten:
+            del found.settings["tool_calls"]
+        with rolling.policy(found) as model:
+            model.chat(ASK | TOOLS, seed=1)
+    assert [body.get("tools") for _, _, body in server.seen] == [None, [ADD]]

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from graders.errors import EnvironmentFault
-from graders.runner.frames import MAX_NAME
+from graders.replies import Reply
+from graders.runner.frames import MAX_CALLS, MAX_NAME
 from graders.tooltext import heard, read, told, write
 
 MARKS = ["<tool_call>", "</tool_call>", "<tool_response>", '"', "\\", '{"name": "f"}', "{", "}"]
@@ -75,6 +76,7 @@ def test_text_without_calls_goes_through_as_it_is(text):
 def test_no_text_breaks_the_reader(text):
     content, functions = read(text)
     assert functions or content == text
+    Reply.read(heard(ask(), completion(text)))
     for function in functions:
         assert function["name"]
         assert isinstance(json.loads(function["arguments"]), dict)
@@ -203,7 +205,7 @@ def test_a_conversation_with_tools_becomes_words():
         {"role": "tool", "tool_call_id": "x", "content": "5"},
         {"role": "tool", "tool_call_id": "y", "content": None},
         {"role": "user", "content": "Go on."},
-        {"role": "assistant", "content": None, "tool_calls": [call("add", "not { JSON")]},
+        {"role": "assistant", "content": None, "tool_calls": [call("add", '{"a": 1e999}')]},
         {"role": "tool", "tool_call_id": "x", "content": "Error"},
         {"role": "assistant", "content": "5"},
         USER,
@@ -223,7 +225,8 @@ def test_a_conversation_with_tools_becomes_words():
         },
         {
             "role": "assistant",
-            "content": '<tool_call>\n{"name": "add", "arguments": "not { JSON"}\n</tool_call>',
+            "content": '<tool_call>\n{"name": "add", "arguments": "{\\"a\\": 1e999}"}\n'
+            "</tool_call>",
         },
         {"role": "user", "content": "<tool_response>\nError\n</tool_response>"},
         {"role": "assistant", "content": "5"},
@@ -242,6 +245,17 @@ def test_calls_are_numbered_by_where_they_stand():
         "content": "I add.",
         "tool_calls": [call("add", '{"a": 1}', "call_3_0"), call("look", "{}", "call_3_1")],
     }
+
+
+def test_a_model_cannot_say_more_than_a_transcript_holds():
+    """That would be an answer that is none, and the model is not to blame others."""
+    one = write("look", "{}")
+    answer = heard(ask(), completion("\n".join([one] * (MAX_CALLS + 1))))
+    assert len(Reply.read(answer).tool_calls) == MAX_CALLS
+    assert answer["choices"][0]["message"]["content"] == one
+    for said in ("[" + "1," * 500_000 + "1]", '"' + "\x7f" * 1_000_000 + '"'):
+        call = f'<tool_call>{{"name": "look", "arguments": {{"a": {said}}}}}</tool_call>'
+        Reply.read(heard(ask(), completion(call)))
 
 
 def test_an_answer_that_was_cut_off_says_so_still():

@@ -222,7 +222,7 @@ def test_revoking_a_token(boss, owner):
 def model_form(model: ReferenceModel, **changes: object) -> dict[str, object]:
     names = ["name", "base_url", "model", "temperature", "top_p", "max_tokens"]
     values = {name: getattr(model, name) for name in [*names, "concurrency", "timeout_s"]}
-    return values | {"is_enabled": "on", "api_key": ""} | changes
+    return values | {"is_enabled": "on", "api_key": "", "tool_calls": "native"} | changes
 
 
 def test_a_models_key_goes_in_and_never_out(boss):
@@ -242,6 +242,17 @@ def test_a_models_key_goes_in_and_never_out(boss):
     browser.post(url_of(model), model_form(model, forget_key="on"))
     model.refresh_from_db()
     assert model.api_key == ""
+
+
+def test_how_a_model_is_offered_tools_is_chosen_and_explained(boss):
+    model = make_model(is_default=False)
+    browser = browser_of(boss)
+    assert "for a model or a server that knows none" in browser.get(url_of(model)).content.decode()
+    browser.post(url_of(model), model_form(model, tool_calls="text"))
+    model.refresh_from_db()
+    assert model.tool_calls == "text"
+    refused = browser.post(url_of(model), model_form(model, tool_calls="perhaps"))
+    assert "perhaps is not one of the available choices" in refused.content.decode()
 
 
 def test_the_default_model_stays_enabled(boss):

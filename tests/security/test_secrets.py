@@ -254,7 +254,13 @@ def test_an_address_with_a_password_is_refused(boss: User) -> None:
     browser = Client()
     browser.force_login(boss)
     form = {"name": model.name, "model": "m", "temperature": 1, "top_p": 1, "max_tokens": 9}
-    form |= {"concurrency": 1, "timeout_s": 9, "is_enabled": "on", "api_key": ""}
+    form |= {
+        "concurrency": 1,
+        "timeout_s": 9,
+        "is_enabled": "on",
+        "api_key": "",
+        "tool_calls": "text",
+    }
     url = reverse("admin:graders_referencemodel_change", args=[model.pk])
     answer = browser.post(url, form | {"base_url": f"https://hub:{PASSWORD}@model.example/v1"})
     assert "Give no name, password or key here" in answer.content.decode()

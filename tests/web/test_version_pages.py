@@ -242,6 +242,16 @@ def test_an_evaluation_of_another_version_is_not_there(
     assert client.get(f"/ada/sums/2.0.0/evaluations/{measured.pk}/").status_code == 404
 
 
+def test_an_evaluation_tells_how_tools_were_offered(client: Client, measured: Evaluation) -> None:
+    assert "called through the server" in page(client, measured.get_absolute_url())
+    measured.settings["tool_calls"] = "text"
+    measured.save()
+    assert "told in the prompt" in page(client, measured.get_absolute_url())
+    del measured.settings["tool_calls"]
+    measured.save()
+    assert "<dt>Tools</dt>" not in page(client, measured.get_absolute_url())
+
+
 def test_pages_run_no_inline_code(client: Client, measured: Evaluation) -> None:
     for path in ("/", "/environments/", "/ada/", "/ada/sums/", "/ada/sums/1.0.0/rollouts/10/0/"):
         html = page(client, path)
