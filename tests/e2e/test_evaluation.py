@@ -35,7 +35,13 @@ def driver(request: pytest.FixtureRequest, settings: object) -> str:
     return request.param
 
 
-@pytest.mark.parametrize("name", ["number-hunt", "algebra-drill"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("number-hunt", marks=pytest.mark.proves("gymnasium", "evaluated")),
+        pytest.param("algebra-drill", marks=pytest.mark.proves("dataset", "evaluated")),
+    ],
+)
 def test_an_example_is_measured(driver: str, owner: User, name: str) -> None:
     version = upload(owner, EXAMPLES / name)
     evaluation = evaluate(version)
