@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from graders.runner.formats import ADAPTERS
 
@@ -66,7 +67,7 @@ def tested(form: str) -> str:
     if not package:
         return "its own"
     project = tomllib.loads((example(form) / "pyproject.toml").read_text())["project"]
-    wanted = {one.name: one for one in map(Requirement, project["dependencies"])}
+    wanted = {canonicalize_name(one.name): one for one in map(Requirement, project["dependencies"])}
     (pin,) = wanted[package].specifier
     assert pin.operator == "==", f"the example of {form} does not pin {package}"
     return f"{package} {pin.version}"
