@@ -132,5 +132,8 @@ class Attempt:
 
 
 def _completion(rid: int, body: dict[str, Any]) -> dict[str, Any]:
+    """A reply as a whole chat completion, as clients of the API check it."""
     about = {"id": f"chatcmpl-{rid}", "object": "chat.completion", "created": 0, "model": "policy"}
-    return {**about, **body}
+    usage = body["usage"]
+    counted = usage and {**usage, "total_tokens": sum(usage.values())}
+    return {**about, **body, "usage": counted}
