@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random, getstate, setstate
+from random import getstate, setstate
+from random import seed as set_seed
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 POLL_S = 0.1
 STUCK_S = 5.0  # after an interruption that had no effect
+MT19937_BYTES = 625 * 4  # its 624 words and the place of the next
 
 
 class Cancelled(BaseException):
@@ -37,17 +39,22 @@ class Stream:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._python = Random(seed).getstate()  # noqa: S311
+        self._python: Any = None
         self._numpy: Any = None
+        self._seeded = b""  # what numpy's generator held when it was seeded
 
     def lay_in(self) -> None:
         """Make this the global state. numpy counts only if contributed code imported it."""
-        setstate(self._python)
+        if self._python is None:
+            set_seed(self._seed)
+        else:
+            setstate(self._python)
         numpy = sys.modules.get("numpy.random")
         if numpy is None:
             return
         if self._numpy is None:
             numpy.seed(self._seed % 2**32)
+            self._seeded = _held(numpy)
         else:
             numpy.set_state(self._numpy)
 
@@ -55,8 +62,17 @@ class Stream:
         """Keep the global state as this owner's."""
         self._python = getstate()
         numpy = sys.modules.get("numpy.random")
-        if numpy is not None:
-            self._numpy = numpy.get_state()
+        if numpy is None or (self._seeded and self._seeded == _held(numpy)):
+            return  # Nobody drew from it, which is seen much faster than its state is had.
+        self._numpy, self._seeded = numpy.get_state(), b""
+
+
+def _held(numpy: Any) -> bytes:
+    """The memory of numpy's global generator; empty if it is not the usual one."""
+    generator = numpy.mtrand._rand._bit_generator
+    if type(generator) is not numpy.MT19937:
+        return b""
+    return ctypes.string_at(generator.ctypes.state_address, MT19937_BYTES)
 
 
 @dataclass

@@ -1,11 +1,14 @@
 """Rollouts side by side draw what they would draw alone; calls that hang end alone."""
 
+import random
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from graders.errors import EnvironmentFault
+from graders.runner.isolation import Stream
 from graders.session import Request, RolloutResult
 from tests.runner.bench import Bench, Chat
 from tests.runner.test_formats import gym
@@ -61,6 +64,29 @@ def test_concurrent_rollouts_draw_what_they_draw_alone(bench: Bench) -> None:
     assert all(len(shown) == 1 for shown in problems.values()), "one task, one problem"
     assert len({next(iter(shown)) for shown in problems.values()}) == 6
     assert len({last for _, last in alone.values()}) == 24, "each rollout has a seed of its own"
+
+
+def test_streams_go_on_where_they_were() -> None:
+    """Two draw in turn; normals too, of which both generators make two at a time."""
+
+    def draw() -> tuple[float, ...]:
+        return random.gauss(), np.random.normal(), np.random.random()
+
+    def alone(seed: int) -> list[tuple[float, ...]]:
+        random.seed(seed)
+        np.random.seed(seed)
+        return [draw() for _ in range(5)]
+
+    one, other, idle = Stream(1), Stream(2), Stream(3)
+    drawn: dict[Stream, list[tuple[float, ...]]] = {one: [], other: []}
+    for stream in [idle, one, other, idle, one, one, other, idle, other, one, other, other, one]:
+        stream.lay_in()
+        if stream is not idle:
+            drawn[stream].append(draw())
+        stream.take_out()
+    idle.lay_in()
+    assert [draw() for _ in range(5)] == alone(3)
+    assert (drawn[one], drawn[other]) == (alone(1), alone(2))
 
 
 def test_a_preview_shows_what_rollouts_get(bench: Bench) -> None:
