@@ -1,7 +1,7 @@
 """Bundles: a version's files and its dependencies, unpacked side by side and ready to mount.
 
-    project/   the archive's files
-    site/      the locked wheels
+    project/         the archive's files
+    site-packages/   the locked wheels
 
 A bundle is named by what goes into it, so every worker can make it, and none changes it.
 """
@@ -31,6 +31,10 @@ from graders.bundling.wheels import open_folders
 from graders.errors import EnvironmentFault, PlatformFault
 from graders.sandbox import Sandbox
 from graders.sandbox.interpreters import minor
+
+# By this name serialisers (dill, cloudpickle) know a library, which they refer to, from a program,
+# which they take along whole.
+SITE = "site-packages"
 
 
 class _Kept:
@@ -68,7 +72,7 @@ def held(version: Version, check: Callable[[], None] = lambda: None) -> Iterator
 
     What `check` raises ends the making. Raises EnvironmentFault or PlatformFault besides.
     """
-    digest = hashlib.sha256(f"{version.sha256}\n{version.lock}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{SITE}\n{version.sha256}\n{version.lock}".encode()).hexdigest()
     with store().bundle(digest, lambda folder: _fill(folder, version, check)) as bundle:
         yield bundle
 
@@ -76,7 +80,7 @@ def held(version: Version, check: Callable[[], None] = lambda: None) -> Iterator
 def import_paths(version: Version) -> tuple[str, ...]:
     """The folders inside the bundle that go on the path, relative to it."""
     own = tuple(f"project/{path}".rstrip("/") for path in version.import_paths)
-    return (*own, "site")
+    return (*own, SITE)
 
 
 def store() -> Store:
@@ -112,11 +116,11 @@ def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
         locked = locks.read(version.lock)
     except BadLock as error:
         raise PlatformFault(f"The lock of {version} cannot be read: {error}.") from error
-    (folder / "site").mkdir()
+    (folder / SITE).mkdir()
     if locked:  # else no index is needed
         with _stock() as stock:
-            stock.install(locked, folder / "site", check)
-    _describe(folder / "site", version)
+            stock.install(locked, folder / SITE, check)
+    _describe(folder / SITE, version)
     open_folders(folder)
 
 

@@ -51,7 +51,7 @@ def test_no_dependencies_need_no_sandbox(sandbox, served):
     version = build(stored_version(), sandbox)
     assert version.lock.startswith("# Python 3.")
     with bundles.held(version) as bundle:
-        assert sorted(path.name for path in bundle.iterdir()) == ["project", "site"]
+        assert sorted(path.name for path in bundle.iterdir()) == ["project", "site-packages"]
     assert served.seen == []
 
 
@@ -100,7 +100,8 @@ def test_whatever_the_umask_a_sandbox_can_read_it(sandbox, store):
             found = run_inside(
                 sandbox,
                 bundle,
-                "import json, plain; print(json.dumps(open('/env/site/plain/data.txt').read()))",
+                "import json, plain; place = '/env/site-packages/plain/data.txt'\n"
+                "print(json.dumps(open(place).read()))",
             )
             modes = {mode for mode, _ in fingerprint(bundle).values()}
     finally:
@@ -114,12 +115,12 @@ def test_whatever_the_umask_a_sandbox_can_read_it(sandbox, store):
 def test_bundles_share_the_files_of_a_wheel(sandbox, store):
     first, second = (build(stored_version("plain", number=n), sandbox) for n in ("1", "2"))
     with bundles.held(first) as one:
-        inode = (one / "site/plain.py").stat().st_ino
+        inode = (one / "site-packages/plain.py").stat().st_ino
         second.sha256 = first.sha256
         second.lock += "# another\n"
         with bundles.held(second) as two:
-            assert (two / "site/plain.py").stat().st_ino == inode
-            assert (two / "site/plain.py").stat().st_nlink == 3
+            assert (two / "site-packages/plain.py").stat().st_ino == inode
+            assert (two / "site-packages/plain.py").stat().st_nlink == 3
 
 
 def test_two_builds_of_one_version_at_once(sandbox):
@@ -138,7 +139,7 @@ def test_two_builds_of_one_version_at_once(sandbox):
     for text in found:
         version.lock = text
         with bundles.held(version) as bundle:
-            assert (bundle / "site/source.py").exists()
+            assert (bundle / "site-packages/source.py").exists()
 
 
 @pytest.mark.parametrize("files", [{"plain.py/inner.py": b""}, {"plain": b"a file"}])

@@ -50,7 +50,13 @@ def fingerprint(bundle: Path) -> dict[str, tuple[int, str]]:
 
 def run_inside(sandbox: Sandbox, bundle: Path, code: str) -> Any:
     """What code prints as JSON with the bundle's packages at hand."""
-    argv = ("python3", "-I", "-B", "-c", f"import sys; sys.path.insert(0, '/env/site')\n{code}")
+    argv = (
+        "python3",
+        "-I",
+        "-B",
+        "-c",
+        f"import sys; sys.path.insert(0, '/env/site-packages')\n{code}",
+    )
     spec = Spec("use", argv, (Mount(bundle, "/env"),), Limits(seconds=120, memory_mb=1024))
     with sandbox.start(spec) as running:
         said = b"".join(iter(running.receive, b""))

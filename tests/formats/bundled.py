@@ -45,7 +45,7 @@ class Bundled:
             "args": told.args,
             "paths": (
                 *(f"/env/project/{one}".rstrip("/") for one in told.import_paths),
-                "/env/site",
+                "/env/site-packages",
             ),
             "max_turns": told.max_turns,
             "reward_range": told.reward_range,
@@ -86,7 +86,7 @@ def bundle(project: Path, sandbox: Sandbox) -> Bundled:
     archive = archives.check(io.BytesIO(content), f"{project.name}.tar.gz")
     told = manifest.read(archive)
     root = settings.PATHS.work / "test-formats"
-    folder = root / hashlib.sha256(content).hexdigest()
+    folder = root / hashlib.sha256(b"site-packages" + content).hexdigest()
     with _locked(root):
         if not folder.exists():
             _make(folder, archive, told, sandbox)
@@ -101,7 +101,7 @@ def _make(folder: Path, archive: archives.Archive, told: Manifest, sandbox: Sand
             [*told.dependencies, *pins], sandbox=sandbox, stock=stock, job="test-formats"
         )
         archive.extract(making / "project")
-        stock.install(locked, making / "site")
+        stock.install(locked, making / "site-packages")
     making.rename(folder)
 
 
