@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
+from .alarms import mute
 from .attempts import Attempt
 from .faults import ModelError, describe
 from .formats.base import Adapter
@@ -33,6 +34,7 @@ def main() -> NoReturn:
     if start is None:
         _end(0)
     wire.send("ready", proto=PROTO, python=platform.python_version())
+    mute()
     adapter = _load(wire, start)
     Server(wire, adapter, start).serve()
     _end(0)
