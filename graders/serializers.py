@@ -134,17 +134,26 @@ class TaskSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+@extend_schema_field(serializers.DictField(child=serializers.FloatField()))
+class NumbersField(serializers.JSONField):
+    """Numbers by name."""
+
+
 class RolloutSerializer(serializers.ModelSerializer):
     """One attempt at a task, without what was said."""
 
     task = serializers.IntegerField(source="task.index", help_text="The task's index.")
     url = serializers.SerializerMethodField(help_text="With the transcript.")
+    per_agent = NumbersField(
+        help_text="What each seat earned, by its name, on the environment's own scale. Empty "
+        "where there is one seat."
+    )
 
     class Meta:
         model = Rollout
         fields = [
             *("task", "number", "url", "seed", "reward", "passed", "turns"),
-            *("tokens_in", "tokens_out", "truncated", "seconds", "metrics"),
+            *("tokens_in", "tokens_out", "truncated", "seconds", "metrics", "per_agent"),
             *("error_kind", "error"),
         ]
         read_only_fields = fields
@@ -157,12 +166,59 @@ class RolloutSerializer(serializers.ModelSerializer):
         return f"{url}?{query}" if query else str(url)
 
 
+class CalledSerializer(serializers.Serializer):
+    """The function of a tool call."""
+
+    name = serializers.CharField()
+    arguments = serializers.CharField(
+        allow_blank=True, help_text="JSON text; whatever the policy wrote, if that was none."
+    )
+
+
+class ToolCallSerializer(serializers.Serializer):
+    """A tool call of the policy."""
+
+    id = serializers.CharField()
+    type = serializers.CharField(help_text="`function`.")
+    function = CalledSerializer()
+
+
+class MessageSerializer(serializers.Serializer):
+    """A chat message, and what the worker noted with it. Keys that do not apply are not there."""
+
+    role = serializers.CharField(help_text="`system`, `user`, `assistant` (the policy) or `tool`.")
+    content = serializers.CharField(allow_blank=True)
+    tool_calls = ToolCallSerializer(many=True, required=False)
+    tool_call_id = serializers.CharField(required=False, help_text="The call a tool answers.")
+    name = serializers.CharField(required=False, help_text="The tool that answers.")
+    agent = serializers.CharField(
+        required=False, help_text="The seat whose conversation it is in, where several play."
+    )
+    replaces_from = serializers.IntegerField(
+        required=False,
+        help_text="It follows that many messages of its agent's conversation, whose others the "
+        "environment dropped.",
+    )
+    tools = serializers.ListField(
+        child=serializers.DictField(),
+        required=False,
+        help_text="With the policy's: the tools it was offered, if not those of the reply before.",
+    )
+    finish_reason = serializers.CharField(
+        required=False, allow_null=True, help_text="With the policy's: why it ended."
+    )
+    usage = serializers.DictField(
+        child=serializers.IntegerField(),
+        required=False,
+        allow_null=True,
+        help_text="With the policy's: `prompt_tokens` and `completion_tokens`, if counted.",
+    )
+
+
 class TranscriptSerializer(RolloutSerializer):
     """One attempt at a task, with what was said."""
 
-    messages = serializers.ListField(
-        child=serializers.DictField(), help_text="Chat messages; the policy's with `usage` too."
-    )
+    messages = MessageSerializer(many=True)
 
     class Meta(RolloutSerializer.Meta):
         fields = [*RolloutSerializer.Meta.fields, "messages"]

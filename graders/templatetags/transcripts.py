@@ -1,17 +1,16 @@
 """Transcripts and jobs in words. All text here is untrusted: it stays text, templates escape it."""
 
-import json
-import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from django import template
 from django.utils import timezone
 
+from environments.templatetags.measures import MINUS
 from graders.models import Evaluation, Job
 from graders.states import JobStatus, Stage
 from graders.tooltext import ToolCalls
+from graders.turns import Turn, read
 
 register = template.Library()
 
@@ -21,15 +20,6 @@ JOB_CLASSES: Final = {
     JobStatus.DEAD: "bad",
 }
 TAIL: Final = 12  # lines of a running job's log
-LONG: Final = 3000  # characters of a turn; what is beyond is folded
-_COLUMNS: Final = re.compile(r"\S {2,}\S|\|.*\||^[-+=#.*_ |]{3,}$|^\t| {4}", re.MULTILINE)
-SPEAKERS: Final = {
-    "system": "Instructions",
-    "developer": "Instructions",
-    "user": "Environment",
-    "assistant": "Policy",
-    "tool": "Tool",
-}
 STAGES: Final = {
     Stage.QUEUED: "Waiting for a worker",
     Stage.BUILDING: "Locking the dependencies and making the bundle",
@@ -40,100 +30,16 @@ STAGES: Final = {
     Stage.FAILED: "Failed",
     Stage.CANCELLED: "Cancelled",
 }
-TOOLS: Final = {
+TOOLS: Final[dict[str, str]] = {
     ToolCalls.NATIVE: "called through the server",
     ToolCalls.TEXT: "told in the prompt, calls read from the reply",
 }
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One message, ready to be shown."""
-
-    number: int
-    role: str
-    text: str
-    calls: tuple[str, ...]
-    tokens: int | None
-    is_cut: bool
-
-    @property
-    def speaker(self) -> str:
-        return SPEAKERS.get(self.role, self.role.capitalize())
-
-    @property
-    def is_policy(self) -> bool:
-        return self.role == "assistant"
-
-    @property
-    def is_tool(self) -> bool:
-        return self.role == "tool"
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether the text is set in columns, as grids and tables are, and needs a fixed pitch."""
-        return bool(_COLUMNS.search(self.text))
-
-    @property
-    def head(self) -> str:
-        """The text up to where the rest is folded: all of it unless it is long."""
-        return self.text[: self._cut]
-
-    @property
-    def rest(self) -> str:
-        return self.text[self._cut :]
-
-    @property
-    def _cut(self) -> int:
-        if len(self.text) <= LONG:
-            return len(self.text)
-        end_of_line = self.text.rfind("\n", LONG // 2, LONG)
-        return LONG if end_of_line < 0 else end_of_line + 1
-
-
 @register.filter
 def turns(messages: list[dict[str, Any]]) -> list[Turn]:
-    """A stored transcript's messages as turns, numbered from 1."""
-    return [_turn(number, message) for number, message in enumerate(messages, start=1)]
-
-
-def _turn(number: int, message: dict[str, Any]) -> Turn:
-    usage = message.get("usage") or {}
-    return Turn(
-        number=number,
-        role=str(message.get("role", "")),
-        text=_text(message.get("content")),
-        calls=tuple(_call(call) for call in message.get("tool_calls") or []),
-        tokens=usage.get("completion_tokens", usage.get("tokens_out")),
-        is_cut=message.get("finish_reason") == "length",
-    )
-
-
-def _text(content: Any) -> str:
-    """A message's text; parts that are not text are shown as what they are."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(
-            part["text"]
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
-            else _json(part)
-            for part in content
-        )
-    return _json(content)
-
-
-def _call(call: Any) -> str:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return _json(call)
-    return f"{function.get('name', 'tool')}({function.get('arguments', '')})"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1)
+    """A stored transcript's messages as turns."""
+    return read(messages)
 
 
 @register.filter
@@ -145,7 +51,7 @@ def in_words(evaluation: Evaluation) -> str:
 @register.filter
 def tools_in_words(tool_calls: str) -> str:
     """How a model is offered tools, in words."""
-    return TOOLS[ToolCalls(tool_calls)]
+    return TOOLS.get(tool_calls, tool_calls)
 
 
 @register.filter
@@ -164,6 +70,12 @@ def ago(moment: datetime | None) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
+
+
+@register.filter
+def figures(value: Any) -> str:
+    """A number of any size in at most four figures; what is none as it is."""
+    return f"{value:.4g}".replace("-", MINUS) if isinstance(value, int | float) else str(value)
 
 
 @register.filter

@@ -9,11 +9,13 @@ from django.test.utils import CaptureQueriesContext
 from graders import jobs, services, transcripts
 from graders.api import EvaluateThrottle
 from graders.models import EMBEDDING_DIMENSIONS, Evaluation, Job, ReferenceModel, Rollout, Task
+from graders.serializers import MessageSerializer
 from graders.states import Stage
 from hub.accounts.models import Scope
 from hub.audit.models import Event
 from tests.api.conftest import client_of
 from tests.factories import make_evaluation, make_model
+from tests.talk import one_seat, two_seats
 
 VERSION = "/api/v1/environments/ada/coins/versions/1.0.0/"
 STATS, TASKS, ROLLOUTS = f"{VERSION}stats/", f"{VERSION}tasks/", f"{VERSION}rollouts/"
@@ -246,6 +248,26 @@ def test_one_transcript(anonymous, public):
     assert (body["task"], body["number"]) == (6, 1)
     assert body["messages"] == [{"role": "user", "content": "6/1"}]
     assert anonymous.get(f"{ROLLOUTS}6/9/").status_code == 404
+
+
+def test_a_transcript_with_tools_and_seats_is_given_as_it_is_stored(anonymous, public):
+    evaluation = run(public)
+    (place,) = transcripts.write(evaluation.pk, [[*one_seat(), *two_seats()]])
+    Rollout.objects.filter(task__index=6, number=1).update(
+        transcript_key=place.key,
+        transcript_offset=place.offset,
+        transcript_length=place.length,
+        per_agent={"Player 0": -1.0},
+    )
+    body = anonymous.get(f"{ROLLOUTS}6/1/").json()
+    assert body["messages"] == [*one_seat(), *two_seats()]
+    listed = anonymous.get(ROLLOUTS).json()["results"]
+    assert [row["per_agent"] for row in listed[2:4]] == [{}, {"Player 0": -1.0}]
+    # What the description says of messages is true of these.
+    for message in body["messages"]:
+        checked = MessageSerializer(data=message)
+        assert checked.is_valid(), (message, checked.errors)
+        assert not message.keys() - checked.fields.keys()
 
 
 @pytest.mark.parametrize("url", [TASKS, ROLLOUTS])

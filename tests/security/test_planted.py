@@ -115,7 +115,11 @@ def plant(scene: Scene) -> list[str]:
     messages = [{"role": role, "content": LONG} for role in ("system", "user", LONG)]
     messages.append({"role": "tool", "content": [{"type": "text", "text": LONG}, {LONG: LONG}]})
     calls = [{"id": LONG, "function": {"name": LONG, "arguments": LONG}}, {LONG: LONG}, LONG]
-    messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+    tools = [{"function": {"name": LONG, "description": LONG, "parameters": {LONG: LONG}}}, LONG]
+    said = {"role": "assistant", "content": None, "tool_calls": calls, "tools": tools}
+    messages.append(said | {"agent": LONG, "finish_reason": LONG, "replaces_from": 0})
+    messages.append({"role": "tool", "content": LONG, "tool_call_id": LONG, "agent": LONG})
+    messages.append({"role": "tool", "content": LONG, "tool_call_id": SHORT, "name": LONG})
     (place,) = transcripts.write(scene.private.pk, [messages])
     Rollout.objects.update(
         transcript_key=place.key,

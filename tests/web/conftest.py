@@ -1,6 +1,7 @@
 """People, versions and real measurements to look at."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,6 +124,17 @@ def measure(version: Version) -> Evaluation:
     evaluation.refresh_from_db()
     version.refresh_from_db()
     return evaluation
+
+
+def say(evaluation: Evaluation, messages: list[dict[str, Any]], **fields: object) -> None:
+    """Make this what was said in rollout 11.1."""
+    (place,) = transcripts.write(evaluation.pk, [messages])
+    Rollout.objects.filter(task__evaluation=evaluation, task__index=11, number=1).update(
+        transcript_key=place.key,
+        transcript_offset=place.offset,
+        transcript_length=place.length,
+        **fields,
+    )
 
 
 @pytest.fixture

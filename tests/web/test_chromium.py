@@ -13,7 +13,8 @@ from graders.models import Evaluation
 from hub.accounts.models import User
 from tests.chromium import expect
 from tests.factories import make_version
-from tests.web.conftest import measure, publish, start
+from tests.talk import one_seat, two_seats
+from tests.web.conftest import measure, publish, say, start
 from tests.web.test_upload_page import PROJECT, archive
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
@@ -153,6 +154,19 @@ def test_no_page_scrolls_sideways(
         page.goto(path)
         wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wider <= 0, path
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_no_conversation_is_wider_than_the_page(
+    page: Page, measured: Evaluation, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    for messages in (one_seat(), two_seats()):
+        say(measured, messages, per_agent={"Spieler_" * 8: 1e300})
+        page.goto("/ada/sums/1.0.0/rollouts/11/1/")
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        expect(page.locator(".offer dt").first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,10 +13,12 @@ from graders.models import Evaluation, Rollout
 from graders.states import JobKind, JobStatus, Stage
 from hub.accounts.models import User
 from tests.factories import make_user, make_version
-from tests.web.conftest import SAID, measure, publish, start
+from tests.talk import one_seat, two_seats
+from tests.web.conftest import SAID, measure, publish, say, start
 
 pytestmark = pytest.mark.django_db
 PATHS = ["", "tasks/", "rollouts/", "versions/"]
+ROLLOUT = "/ada/sums/1.0.0/rollouts/11/1/"
 
 
 def page(client: Client, path: str) -> str:
@@ -124,6 +126,39 @@ def test_a_transcript_is_text_whatever_is_in_it(client: Client, measured: Evalua
     assert ">1101<" in html
     assert 'rel="prev" href="/ada/sums/1.0.0/rollouts/11/0/' in html
     assert 'rel="next" href="/ada/sums/1.0.0/rollouts/11/2/' in html
+
+
+def test_tools_are_shown_with_who_calls_and_who_answers(
+    client: Client, measured: Evaluation
+) -> None:
+    say(measured, one_seat())
+    html = page(client, ROLLOUT)
+    assert "24 tools offered" in html
+    assert "told in the prompt" not in html
+    assert "<code>add({&quot;a&quot;: 2, &quot;b&quot;: 3})</code>" in html
+    assert escape('    """Count <b>all</b> of them."""\n') in html
+    assert "<code>add({&quot;a&quot;: 2, &quot;b&quot;: )</code>" in html
+    assert 'Tool <bdi class="mono">add</bdi>' in html
+    assert 'called in <a href="#turn-3">3</a>' in html
+    assert "No tools are offered from here on." in html
+    assert "<script>alert" not in html
+    measured.settings["tool_calls"] = "text"
+    measured.save()
+    assert "24 tools told in the prompt" in page(client, ROLLOUT)
+
+
+def test_seats_are_told_apart_and_each_has_its_reward(client: Client, measured: Evaluation) -> None:
+    say(measured, two_seats(), per_agent={"Player 0": -1.0, "<b>": 1 / 3, "far": 1e300})
+    html = page(client, ROLLOUT)
+    assert html.count('Policy <bdi class="seat">Player 0</bdi>') == 3
+    assert 'goes on after <a href="#turn-1">1</a>, the rest was dropped' in html
+    assert html.count("a new conversation") == 1
+    cells = [("Player 0", "\N{MINUS SIGN}1"), ("&lt;b&gt;", "0.3333"), ("far", "1e+300")]
+    for seat, reward in cells:
+        row = f'<th scope="row"><bdi>{seat}</bdi></th><td class="n">{reward}</td>'
+        assert row in html
+    say(measured, two_seats(), per_agent={})
+    assert "What each seat earned" not in page(client, ROLLOUT)
 
 
 def test_neighbours_cross_from_task_to_task(client: Client, measured: Evaluation) -> None:
