@@ -8,6 +8,8 @@ from typing import Any, Final, TypeGuard
 
 import httpx
 
+from graders.runner.frames import MAX_CALL_ID, MAX_CALLS, MAX_NAME
+
 Json = dict[str, Any]
 
 QUOTE: Final = 300  # characters of what a server said
@@ -106,7 +108,8 @@ def _decoded(answer: bytes) -> Any:
 
 def _message(message: Json) -> Json:
     content, reasoning = message.get("content"), message.get("reasoning_content")
-    calls = [_call(call) for call in message.get("tool_calls") or ()]
+    # What is too much of it is the model's doing: asked again, the server would answer the same.
+    calls = [_call(call) for call in message.get("tool_calls") or ()][:MAX_CALLS]
     if content is None and isinstance(reasoning, str) and not calls:
         # A reasoning model that ran out of tokens before it began to answer.
         content = ""
@@ -122,8 +125,8 @@ def _call(call: Json) -> Json:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     if not (isinstance(call["id"], str) and isinstance(name, str) and isinstance(arguments, str)):
         raise TypeError("a tool call is made of texts")
-    function = {"name": _text(name), "arguments": _text(arguments)}
-    return {"id": _text(call["id"]), "type": "function", "function": function}
+    function = {"name": _text(name)[:MAX_NAME], "arguments": _text(arguments)}
+    return {"id": _text(call["id"])[:MAX_CALL_ID], "type": "function", "function": function}
 
 
 def _usage(usage: Any) -> Json | None:

@@ -36,10 +36,10 @@ class ReferenceModel(models.Model):
         max_length=16,
         choices=choices(ToolCalls),
         default=ToolCalls.NATIVE,
-        help_text="How it is offered tools and calls them. native: by the server, as `tools` and "
-        "`tool_calls`. text: for a model or a server that knows none, the tools are told in a "
-        "system message and calls are read out of the reply. Some servers drop tools without a "
-        "word if the model's chat template has no place for them.",
+        help_text="How it is offered tools and calls them. native: through the server, which takes "
+        "tools and gives calls. text: for a model or a server that knows none, the tools are told "
+        "in a system message and calls are read out of the reply. Some servers drop tools without "
+        "a word if the model's chat template has no place for them.",
     )
     concurrency = models.PositiveIntegerField(default=8, help_text="Requests at once from one job.")
     timeout_s = models.FloatField("timeout (s)", default=120.0)

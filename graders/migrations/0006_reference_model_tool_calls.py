@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='referencemodel',
             name='tool_calls',
-            field=models.CharField(choices=[('native', 'native'), ('text', 'text')], default=graders.tooltext.ToolCalls['NATIVE'], help_text="How it is offered tools and calls them. native: by the server, as `tools` and `tool_calls`. text: for a model or a server that knows none, the tools are told in a system message and calls are read out of the reply. Some servers drop tools without a word if the model's chat template has no place for them.", max_length=16),
+            field=models.CharField(choices=[('native', 'native'), ('text', 'text')], default=graders.tooltext.ToolCalls['NATIVE'], help_text="How it is offered tools and calls them. native: through the server, which takes tools and gives calls. text: for a model or a server that knows none, the tools are told in a system message and calls are read out of the reply. Some servers drop tools without a word if the model's chat template has no place for them.", max_length=16),
         ),
         migrations.RunPython(tell_the_embedded_model, migrations.RunPython.noop, elidable=True),
     ]

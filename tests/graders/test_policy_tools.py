@@ -11,6 +11,8 @@ from graders.errors import EnvironmentFault, ModelUnavailable
 from graders.models import Evaluation, Profile, ReferenceModel
 from graders.pipeline import rolling
 from graders.policy import Policy
+from graders.replies import Reply
+from graders.runner.frames import MAX_CALLS, MAX_NAME
 from graders.tooltext import ToolCalls, write
 from tests.factories import SMALL_PROFILE, make_version
 from tests.graders.scripted import ASK, Server, completion, ok, policy, says
@@ -59,6 +61,16 @@ def test_a_server_that_takes_tools_gets_them_as_they_are(server, waits):
         answer = model.chat(ASK | TOOLS, seed=1)
     assert answer == completion(message={"content": write("add", "{}")})
     assert {key: server.seen[0][2][key] for key in ("messages", *TOOLS)} == ASK | TOOLS
+
+
+def test_a_model_that_overdoes_its_calls_is_no_failure_of_the_server(server, waits):
+    """A rollout takes what it says, and the environment answers that it knows no such tool."""
+    call = {"id": "i" * 999, "type": "function", "function": {"name": "n" * 999, "arguments": ""}}
+    server.play(ok(message={"content": None, "tool_calls": [call] * (MAX_CALLS + 1)}))
+    with policy(server, waits) as model:
+        reply = Reply.read(model.chat(ASK | TOOLS, seed=1))
+    assert len(reply.tool_calls) == MAX_CALLS
+    assert reply.tool_calls[0]["function"]["name"] == "n" * MAX_NAME
 
 
 def test_a_model_that_knows_no_tools_is_told_of_them_and_heard(server, waits):
