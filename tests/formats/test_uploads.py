@@ -25,6 +25,7 @@ proves = pytest.mark.proves
     "form",
     [
         pytest.param("reasoning-gym", marks=proves("reasoning-gym", "evaluated")),
+        pytest.param("verifiers-v0", marks=proves("verifiers-v0", "evaluated")),
     ],
 )
 def test_an_example_is_uploaded_and_evaluated(form: str, settings: object) -> None:

@@ -8,11 +8,13 @@ from .dataset import Dataset
 from .gem import Gem
 from .gymnasium import Gymnasium
 from .reasoning_gym import ReasoningGym
+from .verifiers_v0 import VerifiersV0
 
 ADAPTERS: dict[str, type[Adapter]] = {
     one.name: one
     for one in (
         ReasoningGym,
+        VerifiersV0,
         Gem,
         Gymnasium,
         Dataset,
