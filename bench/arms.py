@@ -54,7 +54,7 @@ def unpacked(name: str) -> Iterator[Example]:
     ):
         file.write(packing.pack(REPOSITORY / "examples" / name))
         archive = archives.check(file, f"{name}.tar.gz")
-        described = manifest.read(archive)
+        (described,) = manifest.read(archive)
         if described.dependencies:
             raise ValueError(f"{name} has dependencies: choose an example without")
         bundle = Path(scratch)

@@ -24,6 +24,7 @@ from environments.queries import can_upload_to, visible_versions
 from environments.serializers import (
     EnvironmentDetailSerializer,
     EnvironmentSerializer,
+    SubmissionSerializer,
     UploadSerializer,
     VersionDetailSerializer,
     VersionSerializer,
@@ -126,13 +127,15 @@ class Versions(ApiView, ListAPIView):
 
     @extend_schema(
         summary="Upload a version",
-        description="The archive says name and version. 200 if the hub has these very bytes. "
+        description="The archive says name and version. Where it declares several environments, "
+        "one version of each is added, all or none; the address may have the package's name or "
+        "that of any of them, and the answer is that one's. 200 if the hub has these very bytes. "
         "422 names every fault found; nothing is kept then. 413 with the code `quota` says how "
         "much is used and allowed; 429 has a `Retry-After`.",
         request={"multipart/form-data": UploadSerializer},
         responses={
-            (200, "application/json"): VersionDetailSerializer,
-            (201, "application/json"): VersionDetailSerializer,
+            (200, "application/json"): SubmissionSerializer,
+            (201, "application/json"): SubmissionSerializer,
             **problems(400, 401, 403, 404, 409, 413, 422, 429, 507),
         },
     )
@@ -145,7 +148,7 @@ class Versions(ApiView, ListAPIView):
         asked = UploadSerializer(data=_body(request))
         asked.is_valid(raise_exception=True)
         upload = asked.validated_data["archive"]
-        version, is_new = services.submit(
+        made = services.submit(
             file=upload,
             filename=upload.name,
             owner=person,
@@ -153,11 +156,11 @@ class Versions(ApiView, ListAPIView):
             actor=request.user,
             changelog=asked.validated_data["changelog"],
         )
-        context = self.get_serializer_context()
+        context = self.get_serializer_context() | {"versions": made.versions}
         return Response(
-            VersionDetailSerializer(version, context=context).data,
-            201 if is_new else 200,
-            headers={"Location": address("api-version", version, request)},
+            SubmissionSerializer(made.version, context=context).data,
+            201 if made.is_new else 200,
+            headers={"Location": address("api-version", made.version, request)},
         )
 
 

@@ -47,6 +47,7 @@ class CatalogueFilter(filters.FilterSet):
     format = filters.ChoiceFilter(
         choices=[(name, name) for name in FORMATS], label="How it is written."
     )
+    package = filters.CharFilter(label="The project that an archive is of.")
     license = filters.CharFilter(lookup_expr="iexact", label="An SPDX expression.")
     model = filters.CharFilter("headline__model", label="The reference model.")
     p_min = filters.NumberFilter("headline__pass_at_1", "gte", label="Least pass@1.")

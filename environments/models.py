@@ -66,6 +66,9 @@ class Version(models.Model):
     )
     changelog = models.TextField(blank=True)
 
+    # The project that the archive is of. One upload adds a version of each environment in it.
+    package = models.CharField(max_length=100)
+
     # The bytes.
     filename = models.CharField(max_length=255)
     kind = models.CharField(max_length=8)
@@ -124,6 +127,7 @@ class Version(models.Model):
                 condition=Q(reward_low__lt=F("reward_high")), name="version_reward_range"
             ),
         ]
+        indexes = [models.Index(fields=["package", "number"], name="version_package")]
 
     def __str__(self) -> str:
         return f"{self.environment} {self.number}"
@@ -131,6 +135,10 @@ class Version(models.Model):
     def get_absolute_url(self) -> str:
         environment = self.environment
         return reverse("version", args=[environment.owner.username, environment.name, self.number])
+
+    def get_package_url(self) -> str:
+        """Where all that this upload added is listed."""
+        return reverse("package", args=[self.environment.owner.username, self.package, self.number])
 
     @property
     def is_public(self) -> bool:

@@ -7,6 +7,7 @@ from django.contrib.postgres.search import SearchQuery, SearchRank
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Greatest
 
+from environments.manifest import FORMATS, pins
 from environments.models import Environment, Version
 from environments.states import Review
 from hub.accounts.models import User
@@ -29,6 +30,29 @@ def visible_environments(viewer: Viewer) -> QuerySet[Environment]:
     """The environments with at least one version that this person may see."""
     versions = visible_versions(viewer).filter(environment=OuterRef("pk"))
     return Environment.objects.select_related("owner").filter(Exists(versions))
+
+
+def of_package(viewer: Viewer, owner: str, package: str, number: str) -> QuerySet[Version]:
+    """What one upload added: the versions, one an environment, that this person may see of it, by
+    name."""
+    versions = visible_versions(viewer).filter(
+        environment__owner__username=owner, package=package, number=number
+    )
+    return versions.select_related("headline").defer("readme", "lock").order_by("environment__name")
+
+
+def locked_beside(version: Version, python: str) -> str:
+    """The lock of an environment that came with the same upload and needs the same, or ""."""
+    alike = [name for name in ("", *FORMATS) if pins(name) == pins(version.format)]
+    siblings = Version.objects.filter(
+        environment__owner=version.environment.owner_id,
+        sha256=version.sha256,
+        dependencies=version.dependencies,
+        format__in=alike,
+        python=python,
+    )
+    locks = siblings.exclude(pk=version.pk).exclude(lock="").order_by("pk")
+    return locks.values_list("lock", flat=True).first() or ""
 
 
 def can_upload_to(user: User, owner: User) -> bool:

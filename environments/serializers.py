@@ -96,6 +96,9 @@ class VersionSerializer(serializers.ModelSerializer):
     review_reason = serializers.SerializerMethodField(
         help_text="Why it was refused, for the owner and moderators."
     )
+    package = serializers.CharField(
+        help_text="The project that the archive is of; it may hold several environments."
+    )
     reward_range = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
     archive_url = serializers.SerializerMethodField()
@@ -104,7 +107,7 @@ class VersionSerializer(serializers.ModelSerializer):
     class Meta:
         model = Version
         fields = [
-            *("owner", "name", "version", "url", "archive_url"),
+            *("owner", "name", "version", "package", "url", "archive_url"),
             *("sha256", "size", "kind", "filename", "created"),
             *("status", "fault", "review", "review_reason"),
             *("summary", "license", "requires_python", "dependencies"),
@@ -150,6 +153,37 @@ class VersionDetailSerializer(VersionSerializer):
     class Meta(VersionSerializer.Meta):
         fields = [*VersionSerializer.Meta.fields, "args", "changelog", "readme"]
         read_only_fields = fields
+
+
+class MadeSerializer(serializers.Serializer):
+    """A version that an upload is of."""
+
+    name = serializers.CharField()
+    version = serializers.CharField()
+    url = serializers.URLField()
+
+
+class SubmissionSerializer(VersionDetailSerializer):
+    """The version that was asked for, and all that the archive is of."""
+
+    versions = serializers.SerializerMethodField(
+        help_text="One for each environment that the archive declares, in its order."
+    )
+
+    class Meta(VersionDetailSerializer.Meta):
+        fields = [*VersionDetailSerializer.Meta.fields, "versions"]
+        read_only_fields = fields
+
+    @extend_schema_field(MadeSerializer(many=True))
+    def get_versions(self, _: Version) -> list[dict[str, str]]:
+        return [
+            {
+                "name": one.environment.name,
+                "version": one.number,
+                "url": address("api-version", one, self.context["request"]),
+            }
+            for one in self.context["versions"]
+        ]
 
 
 class EnvironmentSerializer(serializers.ModelSerializer):

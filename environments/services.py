@@ -1,6 +1,7 @@
 """Writing the catalogue: submissions, and the two lives of a version."""
 
 import logging
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from celery import current_app
@@ -8,12 +9,12 @@ from django.contrib.postgres.search import SearchVector
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
-from django.db.models import Value
+from django.db.models import Q, Value
 from kombu.exceptions import OperationalError
 
 from environments import archives, manifest, quotas
 from environments.models import Environment, Headline, Version
-from environments.queries import can_upload_to
+from environments.queries import can_upload_to, locked_beside
 from environments.states import Review, Status, review_sources, status_sources
 from hub.accounts import services as accounts
 from hub.accounts.models import User
@@ -26,6 +27,19 @@ logger = logging.getLogger(__name__)
 BEGIN = "graders.begin"
 
 
+@dataclass(frozen=True)
+class Submission:
+    """What came of an upload.
+
+    `versions` are those of all environments that the archive declares, in its order, and `version`
+    the one that was asked for, else the first. `is_new` is False if all were there already.
+    """
+
+    version: Version
+    versions: list[Version]
+    is_new: bool
+
+
 def submit(
     *,
     file: BinaryIO,
@@ -34,31 +48,50 @@ def submit(
     name: str | None,
     actor: User,
     changelog: str = "",
-) -> tuple[Version, bool]:
-    """Check an archive and add it as a version of `owner/name`.
+) -> Submission:
+    """Check an archive and add a version of each environment that it declares, all or none.
 
-    `name` None takes the name from the manifest. Returns the version and whether it is new: the
-    same bytes again give the version that is there. Raises Refused (403, 409, 413, 422, 429) with
+    `name` is that of the package or of one of its environments; None takes what comes. The same
+    bytes again give the versions that are there. Raises Refused (403, 409, 413, 422, 429) with
     every problem found; then nothing was stored.
     """
     if not can_upload_to(actor, owner):
         raise Refused(f"You may not upload as {owner}", status=403)
     quotas.count_upload(actor)
     archive, described = check(file, filename)
-    if name is not None and name != described.name:
-        raise Refused(
-            "The name does not match",
-            [Problem("project.name", f"The archive is of '{described.name}', not of '{name}'.")],
-        )
+    asked = _asked(described, name)
+    shared = {"uploaded_by": actor, "changelog": changelog, "filename": filename[-255:]}
     with transaction.atomic():
         # From here on, uploads to one owner take turns: so none passes the quota beside another,
         # and what a second one of the same number finds is there to be compared with.
         quotas.reserve(owner, sha256=archive.sha256, size=archive.size)
-        return _add_version(archive, file, described, filename, owner, actor, changelog)
+        accounts.require_active(actor)
+        there = _there(archive, described, owner)
+        if is_new := any(one.name not in there for one in described):
+            _store(archive.sha256, file)
+        versions = [
+            there.get(one.name) or _add_version(_fields(archive, one) | shared, one.name, owner)
+            for one in described
+        ]
+    return Submission(versions[asked], versions, is_new)
 
 
-def check(file: BinaryIO, filename: str) -> tuple[archives.Archive, manifest.Manifest]:
-    """The archive and its manifest. Raises Refused with every problem found."""
+def _asked(described: tuple[manifest.Manifest, ...], name: str | None) -> int:
+    """The place of the environment that is meant. Raises Refused if it is of another archive."""
+    package, names = described[0].package, [one.name for one in described]
+    if name in names:
+        return names.index(name)
+    if name not in (None, package):
+        listed = "" if names == [package] else f" with {', '.join(names[:10])}"
+        raise Refused(
+            "The name does not match",
+            [Problem("project.name", f"The archive is of '{package}'{listed}, not of '{name}'.")],
+        )
+    return names.index(package) if package in names else 0
+
+
+def check(file: BinaryIO, filename: str) -> tuple[archives.Archive, tuple[manifest.Manifest, ...]]:
+    """The archive and what it says of its environments. Raises Refused with every problem found."""
     try:
         archive = archives.check(file, filename)
     except archives.BadArchive as error:
@@ -105,47 +138,47 @@ def _hold_bytes(sha256: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(sha256[:15], 16)])
 
 
-def _add_version(
-    archive: archives.Archive,
-    file: BinaryIO,
-    described: manifest.Manifest,
-    filename: str,
-    owner: User,
-    actor: User,
-    changelog: str,
-) -> tuple[Version, bool]:
-    accounts.require_active(actor)
-    environment, _ = Environment.objects.select_for_update().get_or_create(
-        owner=owner, name=described.name
-    )
-    if existing := environment.versions.filter(number=described.version).first():
-        if existing.sha256 == archive.sha256:
-            return existing, False
-        raise Refused(
-            "This version exists with other content",
-            [Problem("project.version", f"{existing} cannot change. Raise the version number.")],
-            409,
-        )
-    _store(archive.sha256, file)
-    version = Version.objects.create(
-        environment=environment,
-        uploaded_by=actor,
-        changelog=changelog,
-        filename=filename[-255:],
-        **_fields(archive, described),
-    )
+def _there(
+    archive: archives.Archive, described: tuple[manifest.Manifest, ...], owner: User
+) -> dict[str, Version]:
+    """The versions of these very bytes that there are already, by the environment's name.
+
+    Raises Refused (409) if the number of the package, or of an environment, is one of other bytes.
+    """
+    names = [one.name for one in described]
+    taken = Version.objects.filter(
+        Q(package=described[0].package) | Q(environment__name__in=names),
+        environment__owner=owner,
+        number=described[0].version,
+    ).select_related("environment__owner")
+    if others := [version for version in taken if version.sha256 != archive.sha256]:
+        problems = [
+            Problem("project.version", f"{version} cannot change. Raise the version number.")
+            for version in others
+        ]
+        raise Refused("This version exists with other content", problems, 409)
+    return {version.environment.name: version for version in taken}
+
+
+def _add_version(fields: dict[str, object], name: str, owner: User) -> Version:
+    environment, _ = Environment.objects.select_for_update().get_or_create(owner=owner, name=name)
+    version = Version.objects.create(environment=environment, **fields)
     _refresh(environment)
     audit.record(
-        actor=actor, action="version.uploaded", target=version, data={"sha256": archive.sha256}
+        actor=version.uploaded_by,
+        action="version.uploaded",
+        target=version,
+        data={"sha256": version.sha256},
     )
     transaction.on_commit(lambda: wake(version))
-    return version, True
+    return version
 
 
 def _fields(archive: archives.Archive, described: manifest.Manifest) -> dict[str, object]:
     low, high = described.reward_range
     return {
         "number": described.version,
+        "package": described.package,
         "kind": archive.kind,
         "sha256": archive.sha256,
         "size": archive.size,
@@ -212,9 +245,18 @@ def publish(*, version: Version, **measures: object) -> Headline:
     return headline
 
 
-def keep_build(*, version: Version, lock: str, python: str) -> None:
-    """Keep the locked dependencies and their Python, so that a rebuild gives the same bundle."""
-    Version.objects.filter(pk=version.pk).update(lock=lock, python=python)
+@transaction.atomic
+def keep_build(*, version: Version, lock: str, python: str) -> str:
+    """Keep the locked dependencies and their Python, so that a rebuild gives the same bundle.
+
+    Returns the lock that was kept: if a sibling's was first, that one.
+    """
+    _hold_bytes(version.sha256)
+    row = Version.objects.filter(pk=version.pk)
+    if not row.filter(lock=lock, python=python).exists():
+        lock = locked_beside(version, python) or lock
+    row.update(lock=lock, python=python)
+    return lock
 
 
 def keep_format(*, version: Version, name: str) -> None:
@@ -231,9 +273,10 @@ def _refresh(environment: Environment) -> None:
     if shown is None:
         return
     words = " ".join([*shown.tags, *shown.domains, *shown.strategies])
+    package = shown.package.replace("-", " ")
     Environment.objects.filter(pk=environment.pk).update(
         search=_vector(environment.name.replace("-", " "), "A")
-        + _vector(f"{environment.owner} {shown.summary} {words}", "B")
+        + _vector(f"{environment.owner} {package} {shown.summary} {words}", "B")
         + _vector(shown.readme[:50_000], "C")
     )
 

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_safe
@@ -19,7 +19,8 @@ from environments.archives import LIMITS
 from environments.browsing import FACETS, SORTS, Wish
 from environments.forms import BrowseForm, UploadForm
 from environments.models import Version
-from environments.queries import published, visible_versions
+from environments.queries import of_package, published, visible_versions
+from environments.services import Submission
 from environments.states import Review, Status
 from environments.uploads import arriving
 from hub.accounts.models import User
@@ -169,13 +170,16 @@ def _upload(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _upload_page(request, form, _invalid(form))
     try:
-        version = _submit(request, form)
+        made = _submit(request, form)
     except Refused as error:
         return _upload_page(request, form, error)
+    version = made.version
+    is_one = len(made.versions) == 1
+    place = version.get_absolute_url() if is_one else version.get_package_url()
     if request.headers.get("X-Requested-With") == "XMLHttpRequest":
         # A script goes there itself; a redirect it would follow unseen, messages and all.
-        return HttpResponse(status=201, headers={"Location": version.get_absolute_url()})
-    return redirect(version)
+        return HttpResponse(status=201, headers={"Location": place})
+    return redirect(place)
 
 
 def _upload_page(
@@ -194,10 +198,10 @@ def _upload_page(
     return answer
 
 
-def _submit(request: HttpRequest, form: UploadForm) -> Version:
+def _submit(request: HttpRequest, form: UploadForm) -> Submission:
     archive = form.cleaned_data["archive"]
     actor = request.user
-    version, is_new = services.submit(
+    made = services.submit(
         file=archive.file,
         filename=archive.name,
         owner=actor,  # type: ignore[arg-type]
@@ -205,9 +209,9 @@ def _submit(request: HttpRequest, form: UploadForm) -> Version:
         actor=actor,  # type: ignore[arg-type]
         changelog=form.cleaned_data["changelog"],
     )
-    if not is_new:
+    if not made.is_new:
         messages.info(request, "These bytes were here already; nothing was added.")
-    return version
+    return made
 
 
 def _invalid(form: UploadForm) -> Refused:
@@ -231,6 +235,16 @@ def owner(request: HttpRequest, owner: str) -> HttpResponse:
         "waiting": _waiting(request, person) if is_inside else [],
     }
     return render(request, "environments/owner.html", context)
+
+
+@require_safe
+def package(request: HttpRequest, owner: str, package: str, number: str) -> HttpResponse:
+    """The environments that one upload added, as many as this viewer may see."""
+    versions = list(of_package(request.user, owner, package, number))
+    if not versions:
+        raise Http404
+    context = {"versions": versions, "first": versions[0]}
+    return render(request, "environments/package.html", context)
 
 
 def _waiting(request: HttpRequest, person: User) -> list[Version]:

@@ -7,7 +7,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.http import Http404
 
 from environments.models import Version
-from environments.queries import Viewer, visible_versions
+from environments.queries import Viewer, of_package, visible_versions
 from graders import scheduling
 from graders.models import Evaluation, Rollout, Task
 from graders.states import ACTIVE_STAGES, JobStatus, Stage
@@ -66,6 +66,12 @@ def history(viewer: Viewer, shown: Version) -> QuerySet[Version]:
     at hand."""
     versions = visible_versions(viewer).filter(environment=shown.environment)
     return versions.select_related("headline").defer("readme", "lock").order_by("-created", "-id")
+
+
+def siblings(viewer: Viewer, shown: Version) -> QuerySet[Version]:
+    """What the same upload added, itself too, as far as this viewer may see it."""
+    owner = shown.environment.owner.username
+    return of_package(viewer, owner, shown.package, shown.number)
 
 
 def evaluations(shown: Version) -> QuerySet[Evaluation]:

@@ -25,6 +25,7 @@ from hub.errors import Refused
 
 PAGE: Final = 50
 SAMPLE: Final = 5
+BESIDE: Final = 12
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -48,6 +49,7 @@ def _overview(request: HttpRequest, shown: Version) -> HttpResponse:
         "tasks": queries.tasks(measured).filter(n__gt=0)[:SAMPLE] if measured else [],
         "rollouts": queries.examples(measured) if measured else [],
         "versions": queries.history(request.user, shown)[:SAMPLE],
+        "beside": queries.siblings(request.user, shown).exclude(pk=shown.pk)[:BESIDE],
         "evaluations": queries.evaluations(shown)[:SAMPLE],
         "saved_as": _saved_as(shown),
         "archive": request.build_absolute_uri(
@@ -69,6 +71,7 @@ def _frame(request: HttpRequest, shown: Version, measured: Evaluation | None) ->
         "report": (measured.report if measured else None) or {},
         "progress": queries.progress(shown),
         "is_inside": _is_inside(request.user, shown),
+        "siblings": queries.siblings(request.user, shown).count(),
     }
 
 

@@ -48,6 +48,7 @@ def make_version(owner: User | None = None, **fields: object) -> Version:
     )
     defaults = {
         "number": "1.0.0",
+        "package": environment.name,
         "filename": "env.tar.gz",
         "kind": "tar.gz",
         "sha256": hashlib.sha256(str(number).encode()).hexdigest(),

@@ -8,10 +8,10 @@ from environments.archives import Archive
 from environments.manifest import wheel
 from environments.manifest.base import JSON, BadManifest, Manifest, Problem, Problems, Table
 from environments.manifest.code import Code, layout
+from environments.manifest.collection import Declared, declared
 from environments.manifest.formats import FORMATS, pins
-from environments.manifest.hub import KEYS, Hub, hub
 from environments.manifest.project import Project, project
-from environments.manifest.recognition import Recogniser
+from environments.manifest.recognition import Found, Recogniser
 
 __all__ = ["FORMATS", "JSON", "BadManifest", "Manifest", "Problem", "pins", "read"]
 
@@ -22,20 +22,33 @@ TOML_BYTES = 256 * 1024
 LONG_KEY = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+){20}""")
 
 
-def read(archive: Archive) -> Manifest:
-    """The manifest of a checked archive. Raises BadManifest with every problem found."""
+def read(archive: Archive) -> tuple[Manifest, ...]:
+    """What a checked archive says of each of its environments, at least one, in its order.
+
+    Raises BadManifest with every problem found.
+    """
     problems = Problems()
     said = (_wheel if archive.kind == "wheel" else _source)(archive, problems)
-    said.table.known(KEYS)
-    settings = hub(said.table, Hub(tags=said.project.tags))
-    code = Code(archive, said.folders)
-    recogniser = Recogniser(archive, code, said.project.name, said.project.dependencies, said.ways)
-    found = recogniser.find(settings, said.table.label("entry"), problems)
+    each = declared(said.table, said.project)
+    recogniser = Recogniser(
+        archive,
+        Code(archive, said.folders),
+        said.project.name,
+        said.project.dependencies,
+        said.ways,
+    )
+    found = [recogniser.find(one.settings, one.label, problems) for one in each]
     problems.check()
-    assert found is not None, "what is not found is a problem"
+    return tuple(
+        _manifest(said.project, one, how) for one, how in zip(each, found, strict=True) if how
+    )
+
+
+def _manifest(project: Project, one: Declared, found: Found) -> Manifest:
     return Manifest(
-        **asdict(said.project)
-        | asdict(settings)
+        **asdict(project)
+        | asdict(one.settings)
+        | {"package": project.name, "name": one.name, "summary": one.summary}
         | {"entry": found.entry, "format": found.format, "import_paths": (found.folder,)}
     )
 

@@ -16,7 +16,8 @@ T = TypeVar("T")
 class Manifest:
     """What a version says about itself.
 
-    `name` is normalised by PEP 503, `version` canonical by PEP 440 without a local part.
+    `name` is the environment's. `package` is the project's, normalised by PEP 503; one package may
+    hold several environments. `version` is canonical by PEP 440 without a local part.
     `license` is an SPDX expression where the author gave one, else their own words.
     `readme_type` is text/markdown, text/x-rst or text/plain. `format` is None where it is to be
     found out when the environment is loaded. `reward_range` is (lowest, highest), finite;
@@ -25,6 +26,7 @@ class Manifest:
     """
 
     name: str
+    package: str
     version: str
     entry: str
     summary: str = ""

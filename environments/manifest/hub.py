@@ -41,7 +41,8 @@ def hub(table: Table, base: Hub) -> Hub:
     `base`, over whose args the table's are laid."""
     low, high = table.field("reward_range", _reward_range, base.reward_range)
     threshold = table.field("pass_threshold", _number, base.pass_threshold)
-    if not low <= threshold <= high:
+    is_own = not table.values.keys().isdisjoint({"reward_range", "pass_threshold"})
+    if is_own and not low <= threshold <= high:
         message = f"{threshold:g} is outside reward_range [{low:g}, {high:g}]; set it within."
         table.problems.add(table.label("pass_threshold"), message)
     memory = table.field(

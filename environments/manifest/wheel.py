@@ -150,5 +150,6 @@ def entry_point(archive: Archive, problems: Problems) -> str | None:
         return None
     values = list(parser[GROUP].values()) if parser.has_section(GROUP) else []
     if len(values) > 1:
-        problems.add(f"entry_points.txt {GROUP}", "A version is one environment: keep one entry.")
+        message = "Keep one entry; list several environments in practicum.toml: [[environments]]."
+        problems.add(f"entry_points.txt {GROUP}", message)
     return values[0].strip() if len(values) == 1 else None

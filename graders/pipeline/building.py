@@ -2,6 +2,7 @@
 
 from environments import services as catalogue
 from environments.models import Version
+from environments.queries import locked_beside
 from graders import jobs, services
 from graders.beating import Heartbeat
 from graders.bundling import lock as locks
@@ -22,16 +23,22 @@ def run(held: Claim, heartbeat: Heartbeat) -> None:
     with bundles.held(version, heartbeat.check):
         pass  # made here, where a fault of the dependencies is told as one
     with jobs.guarded(held) as job:
-        catalogue.keep_build(version=version, lock=version.lock, python=version.python)
+        # If a sibling was locked meanwhile, its lock; the bundle is then made when it is needed.
+        version.lock = catalogue.keep_build(
+            version=version, lock=version.lock, python=version.python
+        )
         Evaluation.objects.filter(pk=evaluation.pk).update(sandbox=sandbox.name)
         services.built(job)
         jobs.finish(job, log=_log(version, sandbox))
 
 
 def _lock(version: Version, sandbox: Sandbox, held: Claim, heartbeat: Heartbeat) -> str:
-    """The lock that the version has, if it is for this Python, else a new one."""
-    if version.lock and version.python == minor(sandbox.python) and _is_lock(version.lock):
-        return version.lock
+    """The lock that the version has, if it is for this Python; else a sibling's; else a new one."""
+    python = minor(sandbox.python)
+    own = version.lock if version.python == python else ""
+    for found in (own, locked_beside(version, python)):
+        if found and _is_lock(found):
+            return found
     name = f"build-{held.job.pk}-{held.token}"
     return bundles.lock(version, sandbox, job=name, check=heartbeat.check)
 

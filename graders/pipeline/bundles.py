@@ -126,7 +126,7 @@ def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
 
 def _describe(site: Path, version: Version) -> None:
     """Let `importlib.metadata` find the project, as if it were installed."""
-    name, number = version.environment.name, version.number
+    name, number = version.package, version.number
     info = site / f"{name.replace('-', '_')}-{number}.dist-info"
     if info.exists():
         return

@@ -70,10 +70,15 @@ class VersionAdmin(ReadOnlyAdmin, Decisions):
     list_display = ["__str__", "review", "status", "format", "uploaded_by", "created"]
     list_filter = ["review", "status", "format", "kind"]
     list_select_related = ["environment__owner", "uploaded_by"]
-    search_fields = ["environment__name", "environment__owner__username", "number", "sha256"]
+    search_fields = [
+        *("environment__name", "environment__owner__username", "package", "number", "sha256"),
+    ]
     date_hierarchy = "created"
     fieldsets = [
-        (None, {"fields": ["environment", "number", "uploaded_by", "created", "changelog"]}),
+        (
+            None,
+            {"fields": ["environment", "number", "package", "uploaded_by", "created", "changelog"]},
+        ),
         ("Decision", {"fields": ["review", "review_reason", "status", "fault"]}),
         ("Bytes", {"fields": ["filename", "kind", "size", "sha256"]}),
         (

@@ -60,7 +60,7 @@ def submit(site: httpx.Client, folder: Path = FOLDER) -> Iterator[Example]:
         StackError: the hub refuses one.
     """
     for project in sorted(file.parent for file in folder.glob("*/pyproject.toml")):
-        yield _submit_one(site, project)
+        yield from _submit_one(site, project)
 
 
 def remember(paths: Paths, examples: Sequence[Example]) -> None:
@@ -72,7 +72,8 @@ def _record(paths: Paths) -> Path:
     return paths.data / ".examples-submitted"
 
 
-def _submit_one(site: httpx.Client, project: Path) -> Example:
+def _submit_one(site: httpx.Client, project: Path) -> list[Example]:
+    """The versions of one project: one of each environment that it declares."""
     name = tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"]
     url = f"/api/v1/environments/{OWNER}/{name}/versions/"
     files = {"archive": (f"{name}.tar.gz", pack(project))}
@@ -83,7 +84,7 @@ def _submit_one(site: httpx.Client, project: Path) -> Example:
     if not answer.is_success:
         raise StackError(f"Example {name} was refused: {_reason(answer)}")
     body: dict[str, Any] = answer.json()
-    return Example(OWNER, str(body.get("name", name)), str(body["version"]))
+    return [Example(OWNER, str(one["name"]), str(one["version"])) for one in body["versions"]]
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -105,13 +105,13 @@ def public(pending: Version) -> Version:
 
 
 def add(owner: User, name: str = "coins", version: str = "1.0.0", approve: bool = False) -> Version:
-    found, _ = services.submit(
+    found = services.submit(
         file=io.BytesIO(packed(name, version)),
         filename=f"{name}-{version}.tar.gz",
         owner=owner,
         name=name,
         actor=owner,
-    )
+    ).version
     if approve:
         services.decide(version=found, review=Review.APPROVED, actor=None)
     return found

@@ -26,12 +26,12 @@ def _served(served, store, settings, monkeypatch):
 
 
 def test_what_was_locked_can_be_imported(sandbox):
-    version = build(stored_version("plain", "source"), sandbox)
+    version = build(stored_version("plain", "source", package="held"), sandbox)
     with bundles.held(version) as bundle:
         code = (
             "import json, plain, source, importlib.metadata as m\n"
             "print(json.dumps([plain.ORIGIN, source.ORIGIN, m.version('source'),\n"
-            f"    m.version({version.environment.name!r})]))"
+            "    m.version('held')]))"
         )
         found = run_inside(sandbox, bundle, code)
     assert found == ["wheel", "built", "1.0", version.number]

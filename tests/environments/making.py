@@ -50,13 +50,14 @@ def plain_zip(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
 
 
 def plain_tar(files: dict[str, bytes], root: str = "") -> bytes:
+    """Always the same bytes for the same files."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as t:
+    with tarfile.open(fileobj=out, mode="w") as t:
         for name, data in files.items():
             info = tarfile.TarInfo(root + name)
             info.size = len(data)
             t.addfile(info, io.BytesIO(data))
-    return out.getvalue()
+    return gzip.compress(out.getvalue(), mtime=0)
 
 
 def record(files: dict[str, bytes], path: str) -> bytes:

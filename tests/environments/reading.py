@@ -10,7 +10,8 @@ def source(toml: str | bytes, **files: bytes | None) -> Manifest:
     text = toml.encode() if isinstance(toml, str) else toml
     merged = PROJECT | {"pyproject.toml": text} | files
     kept = {name: data for name, data in merged.items() if data is not None}
-    return read(open_archive(plain_tar(kept, "tiny-1.0/"), "tiny-1.0.tar.gz"))
+    (found,) = read(open_archive(plain_tar(kept, "tiny-1.0/"), "tiny-1.0.tar.gz"))
+    return found
 
 
 def project(more: str = "", hub: str = 'entry = "tiny_env.core:make"', **files: bytes) -> Manifest:

@@ -37,7 +37,9 @@ def run(*args: str) -> tuple[int, str, str]:
 
 def test_accepted(tmp_path: Path) -> None:
     [path] = put(tmp_path, env__tar__gz=GOOD)
-    assert run(path) == (0, f"{path}: accepted, tar.gz, 4 files, {len(GOOD)} bytes\n", "")
+    said = f"{path}: accepted, tar.gz, 4 files, {len(GOOD)} bytes\n"
+    made = "tiny-env 1.0, a format found out when it is run, made by tiny_env.core:make"
+    assert run(path) == (0, f"{said}{path}: {made}\n", "")
 
 
 def test_every_fault_is_a_line(tmp_path: Path) -> None:
@@ -91,6 +93,15 @@ def test_json(tmp_path: Path) -> None:
         "sha256": sha256,
         "size": len(GOOD),
         "files": 4,
+        "environments": [
+            {
+                "name": "tiny-env",
+                "version": "1.0",
+                "format": None,
+                "entry": "tiny_env.core:make",
+                "args": {},
+            }
+        ],
     }
     assert (second["accepted"], second["error"]) == (False, None)
     assert {fault["code"] for fault in second["faults"]} >= {"name-escapes", "encrypted"}

@@ -10,7 +10,9 @@ from environments.manifest import FORMATS, BadManifest, Manifest, read
 
 
 def test_least() -> None:
-    assert project() == Manifest(name="tiny", version="1", entry="tiny_env.core:make")
+    assert project() == Manifest(
+        name="tiny", package="tiny", version="1", entry="tiny_env.core:make"
+    )
 
 
 FULL = """
@@ -46,6 +48,7 @@ anything = 1
 def test_full() -> None:
     assert source(FULL) == Manifest(
         name="tiny-env",
+        package="tiny-env",
         version="1.0.0rc1",
         summary="Counts letters",
         readme="# Tiny\n",

@@ -11,11 +11,13 @@ METADATA = f"{INFO}/METADATA"
 
 class TestWheel:
     def read(self, changes: dict[str, bytes | None] | None = None) -> Manifest:
-        return read(open_archive(wheel(changes), WHEEL_NAME))
+        (found,) = read(open_archive(wheel(changes), WHEEL_NAME))
+        return found
 
     def test_full(self) -> None:
         assert self.read() == Manifest(
             name="tiny-env",
+            package="tiny-env",
             version="1.0",
             summary="A tiny one",
             readme="# Tiny\n",
@@ -60,7 +62,7 @@ class TestWheel:
                     ENTRY_POINTS: POINT + b"two = tiny_env.core:make\n",
                 },
                 "entry_points.txt practicum.environments",
-                "keep one",
+                "Keep one entry",
             ),
             (
                 {"tiny_env/practicum.toml": None, ENTRY_POINTS: b"rubbish"},

@@ -99,7 +99,8 @@ def plain(*dependencies: str, hub: str = "", name: str = "tiny") -> str:
 def source(toml: str, files: dict[str, str] | None = None) -> Manifest:
     packed = {"pyproject.toml": toml, "README.md": "# Hi", **(files or {})}
     data = {name: text.encode() for name, text in packed.items()}
-    return read(open_archive(plain_tar(data, "tiny-1/"), "tiny-1.tar.gz"))
+    (found,) = read(open_archive(plain_tar(data, "tiny-1/"), "tiny-1.tar.gz"))
+    return found
 
 
 def made(found: Manifest) -> tuple[str | None, str, tuple[str, ...]]:
@@ -242,7 +243,7 @@ class TestOpenEnv:
     def test_a_wheel_of_it_may_leave_the_package_out(self) -> None:
         files = {"tiny_env/practicum.toml": None, "tiny_env/core.py": None}
         files |= {f"tiny_env/{name}": text.encode() for name, text in OPENENV_FILES.items()}
-        found = read(open_archive(wheel(files), WHEEL_NAME))
+        (found,) = read(open_archive(wheel(files), WHEEL_NAME))
         assert made(found) == ("openenv", "tiny_env.server.app:app", ("",))
 
 
@@ -321,7 +322,8 @@ class TestWheel:
         needs = WHEEL_FILES[self.METADATA].replace(b"numpy>=2", b"verifiers")
         changes = {"tiny_env/practicum.toml": None, self.METADATA: needs}
         changes |= {name: text.encode() for name, text in files.items()}
-        return read(open_archive(wheel(changes), WHEEL_NAME))
+        (found,) = read(open_archive(wheel(changes), WHEEL_NAME))
+        return found
 
     def test_a_package_with_a_loader(self) -> None:
         found = self.read({"tiny_env/__init__.py": V0_CODE})

@@ -81,10 +81,11 @@ class Bundled:
 
 
 def bundle(project: Path, sandbox: Sandbox) -> Bundled:
-    """Lock and bundle a project's folder; what this data folder has already is used again."""
+    """Lock and bundle a project's folder, for the first of its environments; what this data folder
+    has already is used again."""
     content = pack(project)
     archive = archives.check(io.BytesIO(content), f"{project.name}.tar.gz")
-    told = manifest.read(archive)
+    told, *_ = manifest.read(archive)
     root = settings.PATHS.work / "test-formats"
     folder = root / hashlib.sha256(b"site-packages" + content).hexdigest()
     with _locked(root):

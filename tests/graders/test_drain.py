@@ -63,9 +63,9 @@ def worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
 def submit(server: Server) -> Evaluation:
     owner = make_user()
     data = packing.pack(settings.BASE_DIR / "examples" / "number-hunt")
-    version, _ = catalogue.submit(
+    version = catalogue.submit(
         file=io.BytesIO(data), filename="e.tar.gz", owner=owner, name=None, actor=owner
-    )
+    ).version
     profile = SMALL_PROFILE | {"turn_limit": 1, "shard_tasks": 8}
     found = make_evaluation(Version.objects.get(pk=version.pk), **profile)
     model = found.model

@@ -56,7 +56,8 @@ def rows() -> list[Row]:
     """Every address once, and those of versions once more for a private one."""
     found = []
     for address in addresses():
-        of_version = "<owner>/<name>" in address.pattern or "evaluations/<pk>" in address.pattern
+        parts = ("<owner>/<name>", "<owner>/<package>", "evaluations/<pk>")
+        of_version = any(part in address.pattern for part in parts)
         found += [Row(address, private) for private in ([False, True] if of_version else [False])]
     return found
 

@@ -40,6 +40,7 @@ class Scene:
         return {
             "owner": self.ada.username,
             "name": version.environment.name,
+            "package": version.package,
             "version": version.number,
             "number": 1 if address.is_api else version.number,
             "task": 11,

@@ -25,15 +25,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "examples"
 
 
-def site(status: int, seen: list[httpx.Request]) -> httpx.Client:
+def site(status: int, seen: list[httpx.Request], ends: tuple[str, ...] = ("",)) -> httpx.Client:
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         if status >= 400:
             errors = [{"message": "There is no README."}]
             return httpx.Response(status, json={"title": "Not accepted", "errors": errors})
-        return httpx.Response(
-            status, json={"name": request.url.path.split("/")[5], "version": "1.0"}
-        )
+        name = request.url.path.split("/")[5]
+        versions = [{"name": f"{name}{end}", "version": "1.0"} for end in ends]
+        return httpx.Response(status, json={**versions[0], "versions": versions})
 
     return httpx.Client(transport=httpx.MockTransport(answer), base_url="http://site")
 
@@ -50,6 +50,12 @@ def test_every_project_is_uploaded_as_an_archive(folder: Path, status: int) -> N
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r|gz") as archive:
         entry = archive.next()
     assert entry is not None and entry.name.endswith("pyproject.toml")
+
+
+def test_a_project_may_be_several_environments(folder: Path) -> None:
+    made = list(examples.submit(site(201, [], ends=("-easy", "-hard")), folder))
+    names = [f"{name}-env-{end}" for name in ("first", "second") for end in ("easy", "hard")]
+    assert made == [Example("practicum", name, "1.0") for name in names]
 
 
 def test_a_refusal_is_one_line_with_its_reason(folder: Path) -> None:

@@ -45,6 +45,10 @@ class Command(BaseCommand):
         elif report["accepted"]:
             size, files = report["size"], report["files"]
             self.stdout.write(f"{file}: accepted, {report['kind']}, {files} files, {size} bytes")
+            for one in report["environments"]:
+                form = one["format"] or "a format found out when it is run"
+                words = f"{one['name']} {one['version']}, {form}, made by {one['entry']}"
+                self.stdout.write(f"{file}: {words}")
         for fault in report["faults"]:
             where = fault["member"] or "archive"
             self.stdout.write(f"{file}: {fault['code']}: {where}: {fault['message']}")
@@ -58,7 +62,10 @@ def _report(path: Path) -> Report:
             archive = archives.check(file, path.name)
             report |= {"kind": archive.kind, "sha256": archive.sha256, "size": archive.size}
             report |= {"files": len(archive.files)}
-            manifest.read(archive)
+            report["environments"] = [
+                {key: getattr(one, key) for key in ("name", "version", "format", "entry", "args")}
+                for one in manifest.read(archive)
+            ]
     except OSError as error:
         report["error"] = error.strerror or str(error)
     except archives.BadArchive as refused:

@@ -1,4 +1,4 @@
-"""`manage.py submit`: add a version from a folder or an archive, and wait for its measures."""
+"""`manage.py submit`: add what a folder or an archive holds, and wait for its measures."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 
 from environments.models import Version
 from environments.packing import BadFolder, pack
-from environments.services import submit
+from environments.services import Submission, submit
 from graders.models import Evaluation, Rollout
 from graders.states import Stage
 from hub.accounts.models import User
@@ -24,14 +24,14 @@ POLL_INTERVAL = 1.0  # seconds
 
 class Command(BaseCommand):
     help = (
-        "Submit an environment: a project's folder, or a .zip, .tar.gz or .whl of it. Ends "
-        "with 0 if it is accepted (--wait: evaluated), 1 if its evaluation failed, 2 if refused."
+        "Submit the environments of a project: its folder, or a .zip, .tar.gz or .whl of it. Ends "
+        "with 0 if they are accepted (--wait: evaluated), 1 if an evaluation failed, 2 if refused."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("path", type=Path, help="the project's folder, or its archive")
         parser.add_argument("--owner", required=True, help="the username to add it under")
-        parser.add_argument("--wait", action="store_true", help="until a worker has evaluated it")
+        parser.add_argument("--wait", action="store_true", help="until workers have evaluated it")
         parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
 
     def handle(self, *, path: Path, owner: str, wait: bool, **options: Any) -> None:
@@ -39,14 +39,15 @@ class Command(BaseCommand):
         self.say = self.stderr if options["json"] else self.stdout
         self.as_json: bool = options["json"]
         try:
-            version, is_new = _submit(path, owner)
+            made = _submit(path, owner)
         except Refused as error:
             self._refuse(error)
             sys.exit(REFUSED)
-        self.say.write(f"{version}: {'accepted' if is_new else 'the hub has it already'}")
-        evaluation = self._follow(version) if wait else None
-        self._answer(version, is_new, evaluation)
-        if evaluation is not None and evaluation.stage != Stage.DONE:
+        for version in made.versions:
+            self.say.write(f"{version}: {'accepted' if made.is_new else 'the hub has it already'}")
+        evaluations = {version: self._follow(version) for version in made.versions if wait}
+        self._answer(made, evaluations)
+        if any(evaluation.stage != Stage.DONE for evaluation in evaluations.values()):
             sys.exit(EVALUATION_FAILED)
 
     def _refuse(self, error: Refused) -> None:
@@ -71,26 +72,37 @@ class Command(BaseCommand):
                 return evaluation
             time.sleep(POLL_INTERVAL)
 
-    def _answer(self, version: Version, is_new: bool, evaluation: Evaluation | None) -> None:
-        version.refresh_from_db()
+    def _answer(self, made: Submission, evaluations: dict[Version, Evaluation]) -> None:
         if self.as_json:
-            answer = {
-                "owner": version.environment.owner.username,
-                "name": version.environment.name,
-                "version": version.number,
-                "sha256": version.sha256,
-                "new": is_new,
-                "status": version.status,
-                "review": version.review,
-                "fault": (evaluation.fault if evaluation else version.fault) or None,
-                "report": evaluation.report if evaluation else None,
+            answers = {
+                version: _answer(version, made.is_new, evaluations.get(version))
+                for version in made.versions
             }
+            answer = answers[made.version] | {"versions": list(answers.values())}
             self.stdout.write(json.dumps(answer))
-        elif evaluation is not None and evaluation.fault:
-            self.stderr.write(f"The evaluation failed: {evaluation.fault}")
+            return
+        for version, evaluation in evaluations.items():
+            if evaluation.fault:
+                self.stderr.write(f"The evaluation of {version} failed: {evaluation.fault}")
 
 
-def _submit(path: Path, owner: str) -> tuple[Version, bool]:
+def _answer(version: Version, is_new: bool, evaluation: Evaluation | None) -> dict[str, Any]:
+    version.refresh_from_db()
+    return {
+        "owner": version.environment.owner.username,
+        "name": version.environment.name,
+        "version": version.number,
+        "package": version.package,
+        "sha256": version.sha256,
+        "new": is_new,
+        "status": version.status,
+        "review": version.review,
+        "fault": (evaluation.fault if evaluation else version.fault) or None,
+        "report": evaluation.report if evaluation else None,
+    }
+
+
+def _submit(path: Path, owner: str) -> Submission:
     """Submit what lies at `path` as its owner would. Raises Refused with every problem."""
     person = User.objects.filter(username=owner).first()
     if person is None:
