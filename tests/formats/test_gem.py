@@ -22,7 +22,7 @@ PROJECT = """
 [project]
 name = "odd-sums"
 version = "0.1.0"
-dependencies = ["gem_llm==0.1.0"]
+dependencies = ["gem-llm==0.1.0"]
 
 [tool.practicum]
 entry = "odd_sums:make"
@@ -65,6 +65,11 @@ def odd_sums(bundled: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Bund
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "odd_sums.py").write_text(SOURCE)
     return bundled(folder)
+
+
+def seed_of(messages: list[dict[str, Any]]) -> int:
+    """The task that a sum is of."""
+    return int(re.match(r"What is (\d+)", messages[0]["content"])[1])
 
 
 def halve(messages: list[dict[str, Any]], seed: int) -> str:
@@ -112,35 +117,31 @@ def test_the_same_game_alone_and_among_others(bundled: Bundles) -> None:
 
 
 @pytest.mark.proves("gem", "tools")
-def test_a_tool_runs_what_the_model_wrote(odd_sums: Bundled) -> None:
+def test_tools_and_errors(odd_sums: Bundled) -> None:
+    spying = "import os; open(f'/proc/{os.getppid()}/mem', 'r+b')"
+
     def say(messages: list[dict[str, Any]], seed: int) -> str:
         found = re.match(r"Code execution result: (\d+)", messages[-1]["content"])
-        return found[1] if found else "<python>print(40 + 2)</python>"
-
-    result = odd_sums.run(Chat(say), [Request(41, 0, 1)])[0]
-    assert (result.reward, result.turns, result.error_text) == (1.0, 2, "")
-    assert "wrapped within <python>" in result.messages[0]["content"]
-
-
-def test_what_the_model_wrote_does_not_reach_what_scores_it(odd_sums: Bundled) -> None:
-    code = "import os; open(f'/proc/{os.getppid()}/mem', 'r+b')"
-    chat = Chat(lambda messages, seed: f"<python>{code}</python>")
-    result = odd_sums.run(chat, [Request(41, 0, 1)], max_turns=2)[0]
-    assert "PermissionError" in result.messages[2]["content"]
-
-
-def test_errors_are_told_apart(odd_sums: Bundled) -> None:
-    def say(messages: list[dict[str, Any]], seed: int) -> str:
-        if "is 1 + 1" in messages[0]["content"]:
+        if found:
+            return found[1]
+        if seed_of(messages) == 1:
             raise ModelUnavailable("It is down.")
-        return "raise" if "is 2 + 1" in messages[0]["content"] else "4"
+        codes = {2: spying, 4: "print(2 + 3)"}
+        return (
+            f"<python>{codes[seed_of(messages)]}</python>"
+            if seed_of(messages) in codes
+            else "raise"
+        )
 
-    model, environment, fine = odd_sums.run(Chat(say), [Request(task, 0, 1) for task in (1, 2, 3)])
+    requests = [Request(task, 0, 1) for task in (1, 2, 3, 4)]
+    model, spy, broken, fine = odd_sums.run(Chat(say), requests)
     assert (model.error_kind, model.reward) == ("model", None)
-    assert (environment.error_kind, environment.reward) == ("environment", None)
-    assert "RuntimeError: the sum broke" in environment.error_text
-    assert "odd_sums.py, line" in environment.error_text
-    assert (fine.error_kind, fine.reward) == (None, 1.0)
+    # What the model wrote, run by the tool, cannot open the process that works out the reward.
+    assert "PermissionError" in spy.messages[2]["content"]
+    assert (broken.error_kind, broken.reward) == ("environment", None)
+    assert "RuntimeError: the sum broke\n  odd_sums.py, line" in broken.error_text
+    assert (fine.error_kind, fine.reward, fine.turns) == (None, 1.0, 2)
+    assert "wrapped within <python>" in fine.messages[0]["content"]
 
 
 def test_a_whole_observation_is_the_whole_conversation(odd_sums: Bundled) -> None:

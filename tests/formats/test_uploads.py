@@ -26,6 +26,8 @@ proves = pytest.mark.proves
     [
         pytest.param("reasoning-gym", marks=proves("reasoning-gym", "evaluated")),
         pytest.param("verifiers-v0", marks=proves("verifiers-v0", "evaluated")),
+        pytest.param("gem", marks=proves("gem", "evaluated")),
+        pytest.param("textarena", marks=proves("textarena", "evaluated")),
     ],
 )
 def test_an_example_is_uploaded_and_evaluated(form: str, settings: object) -> None:

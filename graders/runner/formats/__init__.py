@@ -8,6 +8,7 @@ from .dataset import Dataset
 from .gem import Gem
 from .gymnasium import Gymnasium
 from .reasoning_gym import ReasoningGym
+from .textarena import TextArena
 from .verifiers_v0 import VerifiersV0
 
 ADAPTERS: dict[str, type[Adapter]] = {
@@ -16,6 +17,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
         ReasoningGym,
         VerifiersV0,
         Gem,
+        TextArena,
         Gymnasium,
         Dataset,
     )
