@@ -196,9 +196,9 @@ def _call(call: Any) -> Call:
     name, arguments = _text(function.get("name")), _text(function.get("arguments"))
     try:
         found = json.loads(arguments, object_pairs_hook=_unique)
+        return Call(name, _json(found), _parts(found))
     except (ValueError, RecursionError):
         return Call(name, arguments)
-    return Call(name, _json(found), _parts(found))
 
 
 def _tool(tool: dict[str, Any]) -> Tool:

@@ -101,7 +101,7 @@ def test_no_text_breaks_the_reader(text):
         '{"name": "add", "arguments": {}}</tool_call>',
         f'<tool_call>{{"name": "{"n" * (MAX_NAME + 1)}"}}</tool_call>',
         f'<tool_call>{{"name": "add", "arguments": {{"a": {"9" * 5000}}}}}</tool_call>',
-        '<tool_call>{"name":"a","arguments":{"b":' + "[" * 9999 + "]" * 9999 + "}}</tool_call>",
+        '<tool_call>{"name":"a","arguments":{"b":' + "[" * 99_999 + "]" * 99_999 + "}}</tool_call>",
     ],
 )
 def test_what_is_no_call_stays_in_sight(said):

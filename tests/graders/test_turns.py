@@ -31,7 +31,7 @@ def test_arguments_are_set_out_only_if_they_need_it():
 
 @pytest.mark.parametrize(
     "arguments",
-    ['{"a": 1', "", "add 2 and 3", '{"a": 1, "a": 2}', "[" * 9999, "9" * 9999, "line\nline"],
+    ['{"a": 1', "", "add 2 and 3", '{"a": 1, "a": 2}', "[" * 99_999, "9" * 9999, "line\nline"],
 )
 def test_arguments_that_would_lose_something_stay_as_they_were(arguments):
     assert shown(arguments).arguments == arguments
@@ -50,6 +50,7 @@ def test_a_text_of_several_lines_is_read_as_one():
         "[" * 15 + "1," * 100_000 + "1" + "]" * 15,
         "[" * 500 + "1," * 100_000 + "1" + "]" * 500,
         '{"a":' * 400 + "1" + "}" * 400,
+        "[" * 9_000 + "]" * 9_000,
     ],
 )
 def test_indents_do_not_outweigh_the_text(arguments):
