@@ -149,6 +149,7 @@ def test_no_page_scrolls_sideways(
     sign_in(measured.version.environment.owner)
     page.set_viewport_size({"width": width, "height": 800})
     paths = ["/", "/environments/", "/ada/", "/ada/sums/", "/upload/", "/api/v1/docs/"]
+    paths.append(measured.version.get_package_url())
     paths += [f"/ada/sums/1.0.0/{tab}/" for tab in ("tasks", "rollouts", "versions")]
     for path in [*paths, "/ada/sums/1.0.0/rollouts/11/1/", measured.get_absolute_url(), "/none/"]:
         page.goto(path)
