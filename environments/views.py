@@ -18,6 +18,7 @@ from environments import browsing, services
 from environments.archives import LIMITS
 from environments.browsing import FACETS, SORTS, Wish
 from environments.forms import BrowseForm, UploadForm
+from environments.manifest.formats import TABLE
 from environments.models import Version
 from environments.queries import of_package, published, visible_versions
 from environments.services import Submission
@@ -190,6 +191,7 @@ def _upload_page(
         "refused": refused,
         "limit": LIMITS.compressed_bytes,
         "limit_mib": MIB_LIMIT,
+        "libraries": sorted({one.package for one in TABLE if one.package}),
     }
     status = refused.status if refused else 200
     answer = render(request, "environments/upload.html", context, status=status)
