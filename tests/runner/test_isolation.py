@@ -4,7 +4,7 @@ import random
 import threading
 import time
 
-import numpy as np
+import numpy.random
 import pytest
 
 from graders.errors import EnvironmentFault
@@ -70,11 +70,11 @@ def test_streams_go_on_where_they_were() -> None:
     """Two draw in turn; normals too, of which both generators make two at a time."""
 
     def draw() -> tuple[float, ...]:
-        return random.gauss(), np.random.normal(), np.random.random()
+        return random.gauss(), numpy.random.normal(), numpy.random.random()
 
     def alone(seed: int) -> list[tuple[float, ...]]:
         random.seed(seed)
-        np.random.seed(seed)
+        numpy.random.seed(seed)
         return [draw() for _ in range(5)]
 
     one, other, idle = Stream(1), Stream(2), Stream(3)
