@@ -15,7 +15,8 @@ Pause = Callable[[Callable[[], Any]], Any]
 # Calls a function in contributed code, as a call of its own.
 Play = Callable[..., Any]
 
-THREADS = 4
+THREADS = 4  # for all rollouts: one at a time is in contributed code anyway
+LOOK_EVERY = 16
 LEAVE_S = 1.0  # for tasks that were cancelled
 
 
@@ -24,7 +25,7 @@ class Loop:
 
     def __init__(self, pause: Pause, play: Play) -> None:
         self._loop = asyncio.SelectorEventLoop(_Selector(pause))
-        self._loop.set_default_executor(_Threads(play))
+        self._loop.set_default_executor(_Aside(play))
         # What contributed code leaves unfinished is no news for standard error.
         self._loop.set_exception_handler(lambda *_: None)
         self.turn = asyncio.Lock()
@@ -60,8 +61,15 @@ class _Selector(selectors.DefaultSelector):
     def __init__(self, pause: Pause) -> None:
         super().__init__()
         self._pause = pause
+        self._unseen = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0 and self._unseen < LOOK_EVERY:
+            # There is code to go on with. Each look lets go of the interpreter's lock, which
+            # another thread then takes.
+            self._unseen += 1
+            return []
+        self._unseen = 0
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
@@ -70,12 +78,18 @@ class _Selector(selectors.DefaultSelector):
         return found
 
 
-class _Threads(ThreadPoolExecutor):
-    """asyncio's default executor: what runs in its threads is contributed code as well."""
+_threads = ThreadPoolExecutor(THREADS, "aside")
+
+
+class _Aside(ThreadPoolExecutor):
+    """asyncio's default executor: what it sends to the shared threads is contributed code too.
+
+    Threads of its own would have to be started in every rollout.
+    """
 
     def __init__(self, play: Play) -> None:
-        super().__init__(THREADS)
+        super().__init__(1)
         self._play = play
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        return super().submit(self._play, fn, *args, **kwargs)
+        return _threads.submit(self._play, fn, *args, **kwargs)
