@@ -16,6 +16,7 @@ Frame = dict[str, Any]
 PROTO = 2  # what a worker and a runner must agree on
 MAX_FRAME = 8 << 20  # bytes, without the length
 MAX_DEPTH = 32
+READ_AHEAD = 1 << 16  # bytes
 MAX_INT = 2**63 - 1
 
 # What the fields of a frame may hold; both sides refer to these.
@@ -45,10 +46,15 @@ class FrameCut(FrameError):
 
 
 class FrameReader:
-    """Reads frames from `receive(n)`, which gives 1 to n bytes, or b"" at the end."""
+    """Reads frames from `receive(n)`, which gives 1 to n bytes, or b"" at the end.
+
+    It takes what there is, so that a small frame costs one call at most.
+    """
 
     def __init__(self, receive: Callable[[int], bytes]) -> None:
         self._receive = receive
+        # One buffer: kept apart, bytes that come one by one would take forty times their size.
+        self._ahead = bytearray()
 
     def read(self) -> Frame | None:
         """The next frame, None at the end. Raises FrameError for anything that is not one."""
@@ -65,16 +71,16 @@ class FrameReader:
 
     def _exactly(self, size: int) -> bytes:
         """`size` bytes, none if the stream is at its end."""
-        # One buffer: kept apart, bytes that come one by one would take forty times their size.
-        data = bytearray()
-        while len(data) < size:
-            part = self._receive(size - len(data))
-            if not part and data:
+        while len(self._ahead) < size:
+            part = self._receive(READ_AHEAD)
+            if not part and self._ahead:
                 raise FrameCut("the stream ended inside a frame")
             if not part:
-                break
-            data += part
-        return bytes(data)
+                return b""
+            self._ahead += part
+        taken = bytes(self._ahead[:size])
+        del self._ahead[:size]
+        return taken
 
 
 def encode(frame: Frame) -> bytes:

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from functools import partial
 from typing import Any, Self
 
 from .frames import MAX_LOGS, MAX_TEXT, Frame, FrameError, FrameReader, encode
@@ -14,7 +15,7 @@ class Wire:
     """Frames to and from the worker. `send` and `log` may be called from any thread."""
 
     def __init__(self, source: int, sink: int) -> None:
-        self._reader = FrameReader(lambda size: os.read(source, min(size, 1 << 16)))
+        self._reader = FrameReader(partial(os.read, source))
         self._sink = sink
         self._process = os.getpid()
         self._lock = threading.Lock()

@@ -14,6 +14,7 @@ from graders.runner.frames import (
     MAX_DEPTH,
     MAX_FRAME,
     MAX_INT,
+    READ_AHEAD,
     FrameCut,
     FrameError,
     FrameReader,
@@ -105,7 +106,20 @@ def test_the_largest_frame_and_one_byte_more() -> None:
 
     with pytest.raises(FrameError, match="over the limit"):
         FrameReader(receive).read()
-    assert asked == [4], "nothing may be read, or allocated, for a frame that is too large"
+    assert asked == [READ_AHEAD], "no more may be read, or allocated, for one that is too large"
+
+
+def test_many_small_frames_take_few_reads() -> None:
+    frames = [{"a": number} for number in range(1000)]
+    stream, asked = io.BytesIO(b"".join(map(encode, frames))), []
+
+    def receive(size: int) -> bytes:
+        asked.append(size)
+        return stream.read(size)
+
+    many = FrameReader(receive)
+    assert [many.read() for _ in range(1001)] == [*frames, None]
+    assert asked == [READ_AHEAD] * 2
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 5, 11])
