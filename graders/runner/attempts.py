@@ -26,7 +26,8 @@ class Attempt:
     """What an adapter gets to do its work with.
 
     `task` and `seed` are ints from 0 up, `max_turns` the most replies the model may give. Every
-    call into contributed code goes through `pose`, `play` or `drive`.
+    call into contributed code goes through `pose`, `play` or `drive`; where such code runs in
+    another process, what is waited for it is at most `call_s` seconds a call.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Attempt:
         self.task = task
         self.seed = seed
         self.max_turns = max_turns
+        self.call_s = guard.call_s
         self._wire = wire
         self._guard = guard
         self._number = number

@@ -92,7 +92,7 @@ class Guard:
     """
 
     def __init__(self, call_s: float, on_stuck: Callable[[], None]) -> None:
-        self._call_s = call_s
+        self.call_s = call_s
         self._on_stuck = on_stuck
         self._lock = threading.Lock()
         self._holder: int | None = None
@@ -169,7 +169,7 @@ class Guard:
             visit = self._visit
             if visit is not None and visit.owner is owner and not visit.interrupted:
                 visit.interrupted = True
-                visit.began = min(visit.began, time.monotonic() - self._call_s)
+                visit.began = min(visit.began, time.monotonic() - self.call_s)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(visit.thread), ctypes.py_object(reason)
                 )
@@ -180,7 +180,7 @@ class Guard:
             visit = self._visit
             if visit is None:
                 continue
-            over = time.monotonic() - visit.began - self._call_s
+            over = time.monotonic() - visit.began - self.call_s
             if over > STUCK_S:
                 self._on_stuck()
             elif over > 0:

@@ -38,12 +38,14 @@ def load(
     """
     if wanted is not None and wanted not in ADAPTERS:
         raise LoadError(f'Unknown format "{wanted}". This hub drives: {", ".join(ADAPTERS)}.')
-    _prepare_random()
+    if wanted is not None and ADAPTERS[wanted].is_served:
+        return ADAPTERS[wanted](Source(entry, lambda: entry, args=args), reward_range, log)
+    prepare_random()
     source = _source(entry, args, wanted)
     return _choose(source.first, wanted)(source, reward_range, log)
 
 
-def _prepare_random() -> None:
+def prepare_random() -> None:
     """Let what is drawn while importing be the same in every runner.
 
     numpy is imported first if it is there at all: importing it seeds its generator anew.

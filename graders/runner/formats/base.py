@@ -53,6 +53,8 @@ class Adapter(ABC):
         entry: what is called, with the version's args, if the version names no entry of its own.
         defaults: args that this entry gets unless the version gives others.
         pins: requirements that are added to the version's own.
+        is_served: whether its entry is imported by processes of its own, never by the runner. Then
+            the source's `first` is the entry's text, and `format` has to name the format.
     """
 
     name: ClassVar[str]
@@ -61,6 +63,7 @@ class Adapter(ABC):
     entry: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}
     pins: ClassVar[tuple[str, ...]] = ()
+    is_served: ClassVar[bool] = False
 
     def __init__(
         self, source: Source, reward_range: tuple[float, float], log: Callable[[str], None]
