@@ -7,6 +7,7 @@ from .base import Adapter
 from .dataset import Dataset
 from .gem import Gem
 from .gymnasium import Gymnasium
+from .openenv import OpenEnv
 from .reasoning_gym import ReasoningGym
 from .textarena import TextArena
 from .verifiers_v0 import VerifiersV0
@@ -18,6 +19,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
         VerifiersV0,
         Gem,
         TextArena,
+        OpenEnv,
         Gymnasium,
         Dataset,
     )
