@@ -28,6 +28,7 @@ proves = pytest.mark.proves
         pytest.param("verifiers-v0", marks=proves("verifiers-v0", "evaluated")),
         pytest.param("gem", marks=proves("gem", "evaluated")),
         pytest.param("textarena", marks=proves("textarena", "evaluated")),
+        pytest.param("openenv", marks=proves("openenv", "evaluated")),
     ],
 )
 def test_an_example_is_uploaded_and_evaluated(form: str, settings: object) -> None:

@@ -1,0 +1,5 @@
+"""A web app that is not OpenEnv's."""
+
+from fastapi import FastAPI
+
+app = FastAPI()
