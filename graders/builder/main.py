@@ -88,6 +88,7 @@ class Builder:
         options = [
             *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
             *("--quiet", "--python", "python3", "--python-platform", frame["platform"]),
+            *("--exclude-newer", frame["as_of"]),
         ]
         text = "\n".join(frame["requirements"])
         self._wire.send("lock", text=self._uv(["pip", "compile", "-", *options], text))
@@ -101,7 +102,8 @@ class Builder:
         url = f"{self._web.url}{frame['path']}"
         with urllib.request.urlopen(url) as source, archive.open("wb") as file:  # noqa: S310
             shutil.copyfileobj(source, file)
-        self._uv(["build", "--wheel", "--python", "python3", "-o", folder, archive], "")
+        options = ["--wheel", "--python", "python3", "--exclude-newer", frame["as_of"]]
+        self._uv(["build", *options, "-o", folder, archive], "")
         made = list(folder.glob("*.whl"))
         if len(made) != 1:
             raise Failed(f"{archive.name} builds {len(made)} wheels instead of one.")
@@ -131,7 +133,8 @@ class Builder:
         return done.stdout.decode("utf-8", "replace")
 
     def _plain(self, said: str) -> str:
-        """What uv said, without the address that only exists in here."""
+        """What uv said, without the address and the option that only exist in here."""
+        said = re.sub(r" Consider using `exclude-newer[^\n]*", "", said)
         return re.sub(rf"{re.escape(self._web.url)}(/simple)?/?", "the index/", said).strip()
 
 

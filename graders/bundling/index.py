@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from threading import Lock
 from typing import Any, BinaryIO, Self, cast
@@ -31,11 +32,15 @@ CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,249}")  # what a file may be called
 SUFFIXES = (".whl", ".tar.gz", ".zip")
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # what an index without times uploaded its files at
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a project. `listed` is its entry, as the page had it, without its address."""
+    """A file of a project. `listed` is its entry, as the page had it, without its address.
+
+    It always has an "upload-time": uv takes a file without one for newer than any moment.
+    """
 
     filename: str
     url: str
@@ -233,8 +238,9 @@ def _file(entry: dict[str, Any], base: str) -> File | None:
         return None
     offered = entry.get("core-metadata", entry.get("dist-info-metadata"))
     metadata = offered.get("sha256") if isinstance(offered, dict) else None
-    kept = ("requires-python", "size", "upload-time", "yanked")
+    kept = ("requires-python", "size", "yanked")
     listed = {key: entry[key] for key in kept if entry.get(key) is not None}
+    listed["upload-time"] = _moment(entry.get("upload-time")).isoformat()
     return File(
         filename=name,
         url=urljoin(base, str(entry["url"])),
@@ -242,6 +248,15 @@ def _file(entry: dict[str, Any], base: str) -> File | None:
         metadata_sha256=metadata if _is_digest(metadata) else None,
         listed={"filename": name, "hashes": {"sha256": sha256}, **listed},
     )
+
+
+def _moment(text: object) -> datetime:
+    """The moment that an index gives; `LONG_AGO` if it gives none that can be read."""
+    try:
+        found = datetime.fromisoformat(str(text))
+        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return LONG_AGO
 
 
 def _is_digest(found: object) -> bool:

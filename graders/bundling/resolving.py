@@ -1,6 +1,7 @@
 """From requirements to a lock: resolved in a sandbox, and built there where there is no wheel."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
@@ -20,15 +21,18 @@ def resolve(
     *,
     sandbox: Sandbox,
     stock: Stock,
+    as_of: datetime,
     job: str,
     check: Callable[[], None] = lambda: None,
 ) -> list[Locked]:
     """One wheel for each package that the requirements need, for the sandbox's Python.
 
+    Whatever the index got after `as_of` counts as not there, for what builds need too.
+
     Raises EnvironmentFault if there is no such set, or if it is too large; PlatformFault where the
     index or the sandbox failed; and what `check` raises, which is called twice a second.
     """
-    attempt = _Attempt([_plain(one) for one in requirements], sandbox, stock, job, check)
+    attempt = _Attempt([_plain(one) for one in requirements], sandbox, stock, as_of, job, check)
     try:
         return attempt.run(None)
     except BuildFailed as failure:
@@ -61,12 +65,14 @@ class _Attempt:
         requirements: list[str],
         sandbox: Sandbox,
         stock: Stock,
+        as_of: datetime,
         job: str,
         check: Callable[[], None],
     ) -> None:
         self._requirements = requirements
         self._sandbox = sandbox
         self._stock = stock
+        self._as_of = as_of
         self._job = job
         self._check = check
 
@@ -76,6 +82,7 @@ class _Attempt:
             self._sandbox,
             relay,
             self._stock.limits,
+            as_of=self._as_of,
             job=self._job,
             compiler=compiler,
             check=self._check,

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -87,6 +88,7 @@ class BuildSession:
         relay: Relay,
         limits: BuildLimits,
         *,
+        as_of: datetime,
         job: str,
         compiler: Mount | None = None,
         check: Callable[[], None] = lambda: None,
@@ -94,6 +96,7 @@ class BuildSession:
         self._relay = relay
         self._compiler = compiler
         self._limits = limits
+        self._as_of = as_of.isoformat()
         self._nonce = secrets.token_hex(16)
         self._sent = self._received = 0
         self._send_lock = threading.Lock()
@@ -127,13 +130,13 @@ class BuildSession:
     def resolve(self, requirements: list[str]) -> str:
         """The requirements, locked: `name==version --hash=...` lines."""
         platform = f"{picking.machine()}-manylinux_2_{picking.GLIBC}"
-        self._send("resolve", requirements=requirements, platform=platform)
+        self._send("resolve", requirements=requirements, platform=platform, as_of=self._as_of)
         text: str = self._next({"lock": lambda fields: fields.text("text", MAX_LOCK)})
         return text
 
     def build(self, path: str, filename: str) -> Built:
         """Build the wheel of a source archive, which the relay has at `path`."""
-        self._send("build", path=path, filename=filename)
+        self._send("build", path=path, filename=filename, as_of=self._as_of)
         name, size = self._next({"wheel": self._wheel_head})
         digest, parts, missing = hashlib.sha256(), [], size
         while missing:

@@ -55,6 +55,7 @@ class _Kept:
 def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], None]) -> str:
     """A lock of what the version and its format need, for the sandbox's Python, made inside one.
 
+    They are those that the index had when the version was uploaded, whenever this is called.
     What `check` raises ends it at once. Raises EnvironmentFault or PlatformFault besides.
     """
     python = minor(sandbox.python)
@@ -62,7 +63,14 @@ def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], No
     if not requirements:
         return locks.write([], python)
     with _stock() as stock:
-        found = resolving.resolve(requirements, sandbox=sandbox, stock=stock, job=job, check=check)
+        found = resolving.resolve(
+            requirements,
+            sandbox=sandbox,
+            stock=stock,
+            as_of=version.created,
+            job=job,
+            check=check,
+        )
     return locks.write(found, python)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -77,10 +78,18 @@ def resolve(sandbox: Sandbox) -> Callable[..., list[Locked]]:  # noqa: F811
     """Locks requirements in the sandbox, building what has no wheel."""
 
     def run(
-        requirements: list[str], stock: Stock, check: Callable[[], None] = lambda: None
+        requirements: list[str],
+        stock: Stock,
+        check: Callable[[], None] = lambda: None,
+        as_of: datetime | None = None,
     ) -> list[Locked]:
         return resolving.resolve(
-            requirements, sandbox=sandbox, stock=stock, job="test-build", check=check
+            requirements,
+            sandbox=sandbox,
+            stock=stock,
+            as_of=as_of or datetime.now(UTC),
+            job="test-build",
+            check=check,
         )
 
     return run

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -112,7 +113,9 @@ def test_requirements_that_cannot_be_met(served, make_stock, resolve, requiremen
 )
 def test_what_is_no_requirement_never_gets_to_a_sandbox(make_stock, requirement, words):
     with pytest.raises(EnvironmentFault, match=words) as caught:
-        resolving.resolve([requirement], sandbox=None, stock=make_stock(), job="none")
+        resolving.resolve(
+            [requirement], sandbox=None, stock=make_stock(), as_of=datetime.now(UTC), job="none"
+        )
     assert len(str(caught.value)) < 1000
 
 

@@ -1,6 +1,7 @@
 """A builder that lies: what the worker takes from it, frame by frame."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -31,6 +32,7 @@ def ready():
     say("ready", proto=1, python="3.11.0")
 """
 STEM = "demo==1.0 --hash=sha256:"
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ def lie(served, make_stock, sandbox, monkeypatch):
         argv = ("python3", "-u", "-c", LIAR + code)
         monkeypatch.setattr(session, "ARGV", argv)
         bounds = {"seconds": 20} | limits
-        return resolve(["demo"], sandbox=sandbox, stock=stock or make_stock(**bounds), job="lie")
+        return resolve(
+            ["demo"], sandbox=sandbox, stock=stock or make_stock(**bounds), as_of=NOW, job="lie"
+        )
 
     return run
 
@@ -165,7 +169,7 @@ def test_a_forged_lock_gets_only_what_the_index_lists_of_that_package(lie, serve
 def test_a_relay_that_breaks_is_the_platforms_fault(make_stock, sandbox, monkeypatch):
     monkeypatch.setattr(Relay, "get", lambda self, path: 1 / 0)
     with pytest.raises(PlatformFault, match="relay to the package index failed: ZeroDivision"):
-        resolve(["demo"], sandbox=sandbox, stock=make_stock(), job="broken")
+        resolve(["demo"], sandbox=sandbox, stock=make_stock(), as_of=NOW, job="broken")
 
 
 def test_an_error_inside_the_builder_ends_the_build_at_once(make_stock, sandbox):
@@ -175,7 +179,7 @@ def test_an_error_inside_the_builder_ends_the_build_at_once(make_stock, sandbox)
     began = time.monotonic()
     with (
         pytest.raises(EnvironmentFault, match=r"(?s)exit code 1\).*KeyError: 'platform'"),
-        BuildSession(sandbox, relay, stock.limits, job="broken") as running,
+        BuildSession(sandbox, relay, stock.limits, as_of=NOW, job="broken") as running,
     ):
         running._send("resolve", requirements=[])
         running._next({"lock": lambda fields: None})
@@ -185,4 +189,4 @@ def test_an_error_inside_the_builder_ends_the_build_at_once(make_stock, sandbox)
 def test_a_driver_that_cannot_start_is_the_platforms_fault(make_stock, sandbox, monkeypatch):
     monkeypatch.setattr(session, "BUILDER", session.BUILDER / "nowhere")
     with pytest.raises(PlatformFault, match="could not be started"):
-        resolve(["demo"], sandbox=sandbox, stock=make_stock(), job="none")
+        resolve(["demo"], sandbox=sandbox, stock=make_stock(), as_of=NOW, job="none")

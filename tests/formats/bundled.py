@@ -5,6 +5,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,11 @@ def _make(folder: Path, archive: archives.Archive, told: Manifest, sandbox: Sand
     making = folder.with_suffix(".new")
     with _stock() as stock:
         locked = resolving.resolve(
-            [*told.dependencies, *pins], sandbox=sandbox, stock=stock, job="test-formats"
+            [*told.dependencies, *pins],
+            sandbox=sandbox,
+            stock=stock,
+            as_of=datetime.now(UTC),
+            job="test-formats",
         )
         archive.extract(making / "project")
         stock.install(locked, making / "site-packages")
