@@ -91,6 +91,12 @@ class Version(models.Model):
     reward_high = models.FloatField(default=1.0)
     max_turns = models.PositiveIntegerField(default=8)
     min_memory_mb = models.PositiveIntegerField(null=True, blank=True)
+    data = models.JSONField(
+        default=list, blank=True, help_text="Files that a build fetches: url, sha256 and path."
+    )
+    prepare = models.CharField(
+        max_length=255, blank=True, help_text="What a build calls to leave more data."
+    )
     tags = slugs(32)
     domains = slugs(32)
     strategies = slugs(32)
@@ -100,7 +106,7 @@ class Version(models.Model):
     fault = models.TextField(blank=True, help_text="Why the last evaluation failed, for its owner.")
     review = models.CharField(max_length=16, choices=choices(Review), default=Review.PENDING)
     review_reason = models.TextField(blank=True)
-    # The dependencies as they were locked, so that a rebuild gives the same bundle.
+    # The dependencies and the data as they were locked, so that a rebuild gives the same bundle.
     lock = models.TextField(blank=True)
     python = models.CharField(
         max_length=8, blank=True, help_text="The Python that it was locked for."

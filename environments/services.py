@@ -197,6 +197,8 @@ def _fields(archive: archives.Archive, described: manifest.Manifest) -> dict[str
         "reward_high": high,
         "max_turns": described.max_turns,
         "min_memory_mb": described.min_memory_mb,
+        "data": list(described.data),
+        "prepare": described.prepare or "",
         "tags": list(described.tags),
         "domains": list(described.domains),
         "strategies": list(described.strategies),
@@ -247,7 +249,7 @@ def publish(*, version: Version, **measures: object) -> Headline:
 
 @transaction.atomic
 def keep_build(*, version: Version, lock: str, python: str) -> str:
-    """Keep the locked dependencies and their Python, so that a rebuild gives the same bundle.
+    """Keep the locked dependencies and data, so that a rebuild gives the same bundle.
 
     Returns the lock that was kept: if a sibling's was first, that one.
     """

@@ -11,6 +11,7 @@ from typing import Any
 from graders.errors import EnvironmentFault, PlatformFault
 from graders.fields import ProtocolError
 from graders.protocol import Inbox, Incoming
+from graders.runner import data
 from graders.runner.frames import FrameCut, FrameError, FrameReader, encode
 from graders.sandbox.base import (
     Ending,
@@ -31,7 +32,7 @@ ARGV = (
     *(*PYTHON, "-c"),
     "import sys; sys.path.insert(0, '/opt'); from practicum_runner.main import main; main()",
 )
-ENV = {"PYTHONHASHSEED": "0"}
+ENV = {"PYTHONHASHSEED": "0", **data.ENV}
 
 CLOSE_S = 5.0  # for a runner that was told to end
 TICK_S = 0.5

@@ -322,10 +322,22 @@ SANDBOX_DOCKER_RUNTIME = env("SANDBOX_DOCKER_RUNTIME") or None
 PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL") or None
 BUILD_LIMITS = {
     name: int(value)
-    for name in ("download_mb", "packages", "bundle_mb", "built_mb", "seconds", "memory_mb")
+    for name in (
+        *("download_mb", "packages", "bundle_mb", "built_mb", "seconds", "memory_mb"),
+        *("data_mb", "data_file_mb", "data_files"),
+    )
     if (value := env(f"BUILD_{name.upper()}"))
 }
 STORE_MB = int(env("STORE_MB", "20480"))
+# Where a build may fetch data from: hosts, ".example.org" for all below one, whole origins for
+# mirrors (docs/operations.md). The hub of data sets is what `load_dataset` asks.
+DATA_HOSTS = env_list(
+    "DATA_HOSTS",
+    "huggingface.co,.huggingface.co,.hf.co,github.com,codeload.github.com,.githubusercontent.com,"
+    "gitlab.com,zenodo.org,storage.googleapis.com,s3.amazonaws.com,dl.fbaipublicfiles.com,"
+    "openaipublic.blob.core.windows.net,archive.ics.uci.edu,www.gutenberg.org",
+)
+DATA_HUB = env("DATA_HUB", "https://huggingface.co")
 
 # The job engine (docs/operations.md), in seconds. A worker that stops beating loses its jobs when
 # the lease ends; one that is told to stop has a grace for what it can finish, and gives back the

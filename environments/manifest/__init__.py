@@ -9,6 +9,7 @@ from environments.manifest import wheel
 from environments.manifest.base import JSON, BadManifest, Manifest, Problem, Problems, Table
 from environments.manifest.code import Code, layout
 from environments.manifest.collection import Declared, declared
+from environments.manifest.data import Needed, package_data
 from environments.manifest.formats import FORMATS, pins
 from environments.manifest.project import Project, project
 from environments.manifest.recognition import Found, Recogniser
@@ -30,23 +31,22 @@ def read(archive: Archive) -> tuple[Manifest, ...]:
     problems = Problems()
     said = (_wheel if archive.kind == "wheel" else _source)(archive, problems)
     each = declared(said.table, said.project)
-    recogniser = Recogniser(
-        archive,
-        Code(archive, said.folders),
-        said.project.name,
-        said.project.dependencies,
-        said.ways,
-    )
+    code = Code(archive, said.folders)
+    needed = package_data(said.table, code)
+    recogniser = Recogniser(archive, code, said.project.name, said.project.dependencies, said.ways)
     found = [recogniser.find(one.settings, one.label, problems) for one in each]
     problems.check()
     return tuple(
-        _manifest(said.project, one, how) for one, how in zip(each, found, strict=True) if how
+        _manifest(said.project, needed, one, how)
+        for one, how in zip(each, found, strict=True)
+        if how
     )
 
 
-def _manifest(project: Project, one: Declared, found: Found) -> Manifest:
+def _manifest(project: Project, needed: Needed, one: Declared, found: Found) -> Manifest:
     return Manifest(
         **asdict(project)
+        | asdict(needed)
         | asdict(one.settings)
         | {"package": project.name, "name": one.name, "summary": one.summary}
         | {"entry": found.entry, "format": found.format, "import_paths": (found.folder,)}

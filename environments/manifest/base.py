@@ -22,7 +22,8 @@ class Manifest:
     `readme_type` is text/markdown, text/x-rst or text/plain. `format` is None where it is to be
     found out when the environment is loaded. `reward_range` is (lowest, highest), finite;
     `pass_threshold` lies within it. `import_paths` are the folders of the archive that go on
-    sys.path: ("src",) or ("",).
+    sys.path: ("src",) or ("",). `data` are files with the keys of `manifest.data`; `prepare` names
+    what leaves more data, "package.module:name".
     """
 
     name: str
@@ -44,6 +45,8 @@ class Manifest:
     domains: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
     min_memory_mb: int | None = None
+    data: tuple[dict[str, str], ...] = ()
+    prepare: str | None = None
     import_paths: tuple[str, ...] = ("",)
     authors: tuple[str, ...] = ()
     urls: dict[str, str] = field(default_factory=dict)

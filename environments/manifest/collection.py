@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 from environments.manifest.base import Table, text
+from environments.manifest.data import DATA_KEYS
 from environments.manifest.hub import KEYS, SLUG, Hub, hub
 from environments.manifest.project import Project
 
@@ -28,7 +29,7 @@ def declared(table: Table, project: Project) -> list[Declared]:
 
     What one of them does not say is as in the table itself.
     """
-    table.known((*KEYS, LIST))
+    table.known((*KEYS, *DATA_KEYS, LIST))
     shared = hub(table, Hub(tags=project.tags))
     if LIST not in table.values:
         return [Declared(project.name, project.summary, shared, table.label("entry"))]

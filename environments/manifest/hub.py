@@ -50,7 +50,7 @@ def hub(table: Table, base: Hub) -> Hub:
     )
     own: dict[str, JSON] = table.field("args", _args, {})
     return Hub(
-        entry=table.field("entry", _entry, "" if "entry" in table.values else base.entry),
+        entry=table.field("entry", entry, "" if "entry" in table.values else base.entry),
         format=table.field("format", _format, base.format),
         args=base.args | own,
         pass_threshold=threshold,
@@ -65,11 +65,12 @@ def hub(table: Table, base: Hub) -> Hub:
     )
 
 
-def _entry(value: object) -> str | None:
-    entry = text(value, 200)
-    if not ENTRY.fullmatch(entry):
-        raise ValueError(f"{entry!r} must be as in 'package.module:make'.")
-    return entry
+def entry(value: object) -> str:
+    """An entry, "package.module:name". Raises ValueError."""
+    found = text(value, 200)
+    if not ENTRY.fullmatch(found):
+        raise ValueError(f"{found!r} must be as in 'package.module:make'.")
+    return found
 
 
 def _format(value: object) -> str | None:

@@ -1,6 +1,5 @@
-"""The builder: waits for what to resolve and what to build, and sends back what came out."""
+"""The builder: waits for what to resolve, build or prepare, and sends back what came out."""
 
-import base64
 import ctypes
 import os
 import platform
@@ -14,14 +13,14 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NoReturn
 
-from practicum_runner.frames import MAX_TEXT
 from practicum_runner.wire import Wire
 
+from .preparing import Preparer
+from .sending import Failed, send, shortened
 from .web import Web
 
 UV = "/opt/uv"
 WORK = Path("/tmp/build")  # noqa: S108 - the sandbox's own
-PIECE = 1 << 20
 PR_SET_DUMPABLE = 4
 # A sandbox has few threads and files to give, however many cores the machine has.
 ENVIRONMENT = {
@@ -38,10 +37,6 @@ ENVIRONMENT = {
 }
 
 
-class Failed(Exception):
-    """uv did not do what it was asked; the text is what it said."""
-
-
 def main() -> NoReturn:
     """Run until the worker says `bye` or closes the stream; never returns."""
     # Build scripts run as this very user: they shall not look into this process or its files.
@@ -51,12 +46,14 @@ def main() -> NoReturn:
         match frame["type"]:
             case "start":
                 web = Web(wire)
-                builder = Builder(wire, web)
+                builder, preparer = Builder(wire, web), Preparer(wire, web)
                 wire.send("ready", proto=1, python=platform.python_version())
             case "answer" | "part":
                 web.deliver(frame)
             case "resolve" | "build":
                 Thread(target=builder.carry_out, args=(frame,), daemon=True).start()
+            case "prepare":
+                Thread(target=preparer.carry_out, args=(frame,), daemon=True).start()
     os._exit(0)
 
 
@@ -78,7 +75,7 @@ class Builder:
         try:
             self._resolve(frame) if frame["type"] == "resolve" else self._build(frame)
         except (Failed, OSError) as error:
-            self._wire.send("failed", text=_shortened(str(error)))
+            self._wire.send("failed", text=shortened(str(error)))
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -107,13 +104,9 @@ class Builder:
         made = list(folder.glob("*.whl"))
         if len(made) != 1:
             raise Failed(f"{archive.name} builds {len(made)} wheels instead of one.")
-        self._send(made[0])
-
-    def _send(self, wheel: Path) -> None:
-        self._wire.send("wheel", filename=wheel.name, size=wheel.stat().st_size)
-        with wheel.open("rb") as file:
-            while piece := file.read(PIECE):
-                self._wire.send("piece", data=base64.b64encode(piece).decode())
+        self._wire.send("wheel", filename=made[0].name, size=made[0].stat().st_size)
+        with made[0].open("rb") as file:
+            send(self._wire, file)
 
     def _uv(self, command: list[Any], text: str) -> str:
         WORK.mkdir(exist_ok=True)
@@ -136,12 +129,6 @@ class Builder:
         """What uv said, without the address and the option that only exist in here."""
         said = re.sub(r" Consider using `exclude-newer[^\n]*", "", said)
         return re.sub(rf"{re.escape(self._web.url)}(/simple)?/?", "the index/", said).strip()
-
-
-def _shortened(said: str) -> str:
-    if len(said) > MAX_TEXT:
-        said = f"{said[: MAX_TEXT // 2 - 10]}\n[...]\n{said[-MAX_TEXT // 2 + 10 :]}"
-    return said
 
 
 if __name__ == "__main__":

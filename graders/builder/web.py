@@ -1,8 +1,13 @@
-"""The package index as a build sees it: HTTP on loopback, each GET a question to the worker."""
+"""The package index, or the hosts of data, as a build sees them: HTTP on loopback.
+
+Each request is a question to the worker. Of the index only GET is asked, and nothing but the path
+is told; hosts of data are asked with the method and the wanted range, below /SCHEME/HOST.
+"""
 
 import base64
 import itertools
 import queue
+import re
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +23,7 @@ class Web:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.is_index = True
         self._numbers = itertools.count()
         self._waiting: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -27,12 +33,19 @@ class Web:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def ask(self, path: str) -> tuple[int, "queue.Queue[dict[str, Any]]"]:
+    def ask(self, path: str, **told: str) -> tuple[int, "queue.Queue[dict[str, Any]]"]:
         """Send a question; the queue gives the answer's head, then its parts up to the last."""
         number = next(self._numbers)
         self._waiting[number] = queue.Queue(HELD)
-        self._wire.send("fetch", rid=number, path=path[:1000])
+        self._wire.send("fetch", rid=number, path=path, **told)
         return number, self._waiting[number]
+
+    def inner(self, value: str, path: str) -> str:
+        """A header's addresses as they are in here; `path` is what was asked for."""
+        value = re.sub(r"(?<![\w/])(https?)://", rf"{self.url}/\1/", value)
+        if value.startswith("/"):  # of the same host, and to be seen as such
+            value = "/".join(path.split("/")[:3]) + value
+        return value
 
     def deliver(self, frame: dict[str, Any]) -> None:
         """Pass on a frame of an answer; waits while its reader is slow."""
@@ -54,7 +67,11 @@ class Web:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                number, parts = web.ask(self.path)
+                if web.is_index:
+                    number, parts = web.ask(self.path[:1000])
+                else:
+                    asked = self.headers.get("Range", "")[:100]
+                    number, parts = web.ask(self.path[:4000], method=self.command, range=asked)
                 try:
                     self._answer(parts)
                 except OSError:
@@ -63,13 +80,18 @@ class Web:
                     web.forget(number)
 
             def do_HEAD(self) -> None:
-                self.send_error(405)
+                self.send_error(405) if web.is_index else self.do_GET()
 
             def _answer(self, parts: "queue.Queue[dict[str, Any]]") -> None:
                 head = parts.get()
                 self.send_response(head["status"])
-                self.send_header("Content-Type", head["media"])
-                self.send_header("Content-Length", str(head["length"]))
+                for name, value in head["headers"].items():
+                    addresses = name in ("link", "location")
+                    self.send_header(name, web.inner(value, self.path) if addresses else value)
+                if head["length"] is None:
+                    self.send_header("Connection", "close")
+                else:
+                    self.send_header("Content-Length", str(head["length"]))
                 self.end_headers()
                 while (data := parts.get()["data"]) is not None:
                     self.wfile.write(base64.b64decode(data))

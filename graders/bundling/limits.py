@@ -10,7 +10,8 @@ class BuildLimits:
     """Limits of one build. Sizes in MiB, time in seconds of wall clock.
 
     `download_mb` counts what comes from the package index, `packages` those of the lock,
-    `bundle_mb` and `files` what the wheels unpack to, `built_mb` all wheels built from source.
+    `bundle_mb` and `files` what the wheels unpack to and the data, `built_mb` all wheels built
+    from source. `data_mb` and `data_files` count a version's data, `data_file_mb` one file of it.
     """
 
     download_mb: int = 1024
@@ -19,6 +20,9 @@ class BuildLimits:
     bundle_mb: int = 2048
     files: int = 60_000
     built_mb: int = 128
+    data_mb: int = 1024
+    data_file_mb: int = 512
+    data_files: int = 2000
     seconds: float = 600.0
     memory_mb: int = 2048
     tmp_mb: int = 1024

@@ -7,9 +7,9 @@ names an address. Whole files come from the store, and go into it, by their dige
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import BinaryIO
 
@@ -26,12 +26,13 @@ BINARY = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer; `length` in bytes is exact."""
+    """An HTTP answer; `length` in bytes is exact, None if it is not known."""
 
     status: int
     kind: str
-    length: int
+    length: int | None
     body: Iterator[bytes]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def path_of(file: File) -> str:

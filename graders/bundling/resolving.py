@@ -1,5 +1,6 @@
 """From requirements to a lock: resolved in a sandbox, and built there where there is no wheel."""
 
+import io
 from collections.abc import Callable
 from datetime import datetime
 
@@ -118,5 +119,5 @@ class _Attempt:
                 f"{archive.filename} builds {built.filename!a}, which is not {pin.name} "
                 f"{pin.version} for this platform."
             )
-        self._stock.kept.put(built.sha256, built.content)
+        self._stock.kept.put(built.sha256, io.BytesIO(built.content))
         return Locked(pin.name, pin.version, built.sha256, built.filename, archive.sha256)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from graders.bundling import wheels
 from graders.bundling.index import Index
@@ -16,12 +16,12 @@ from graders.errors import EnvironmentFault, PlatformFault
 
 
 class Kept(Protocol):
-    """Where wheels that were built are kept for good: no index has them."""
+    """Where files are kept for good, because nobody else can be relied on to have them."""
 
-    def put(self, sha256: str, content: bytes) -> None: ...
+    def put(self, sha256: str, content: BinaryIO) -> None: ...
 
-    def get(self, sha256: str) -> bytes:
-        """Raises FileNotFoundError."""
+    def get(self, sha256: str) -> Iterator[bytes]:
+        """Its bytes, in chunks. Raises FileNotFoundError at once."""
         ...
 
 
@@ -59,14 +59,20 @@ class Stock:
         return self.store.wheel(wheel.sha256, unpack)
 
     def install(
-        self, locked: list[Locked], folder: Path, check: Callable[[], None] = lambda: None
+        self,
+        locked: list[Locked],
+        folder: Path,
+        check: Callable[[], None] = lambda: None,
+        *,
+        beside: tuple[int, int] = (0, 0),
     ) -> None:
         """Link the files of the wheels into `folder`.
 
-        Raises EnvironmentFault if they are too large or clash, and what `tree` raises.
+        `beside` are the files and bytes that the bundle holds besides. Raises EnvironmentFault if
+        it is too large or they clash, and what `tree` raises.
         """
         folder.mkdir(mode=0o755, exist_ok=True)
-        files = size = 0
+        files, size = beside
         for wheel in locked:
             check()
             try:
@@ -79,15 +85,15 @@ class Stock:
             files, size = files + count, size + length
             if files > self.limits.files or size > self.limits.bundle_mb * MIB:
                 raise EnvironmentFault(
-                    f"The dependencies unpack to more than {self.limits.bundle_mb} MiB or "
-                    f"{self.limits.files} files. Depend on less."
+                    f"The dependencies, and the data beside them, take more than "
+                    f"{self.limits.bundle_mb} MiB or {self.limits.files} files. Depend on less."
                 )
 
     def _content(self, wheel: Locked) -> Iterable[bytes]:
         if wheel.built_from is None:
             return self._listed(wheel)
         try:
-            return [self.kept.get(wheel.sha256)]
+            return self.kept.get(wheel.sha256)
         except FileNotFoundError as error:
             raise PlatformFault(
                 f"The wheel {wheel.filename}, which was built here, is missing from the storage."

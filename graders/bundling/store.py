@@ -1,8 +1,8 @@
 """Everything that bundles are made of, by digest, on this worker's disk and within a budget.
 
-    files/SHA256       downloads, as they came
+    files/SHA256       downloads and data, as they came
     wheels/SHA256/     unpacked wheels, read-only
-    bundles/DIGEST/    what a sandbox mounts: the project, and hard links into wheels/
+    bundles/DIGEST/    what a sandbox mounts: the project, and hard links into wheels/ and files/
 
 Only workers write here; a sandbox sees one bundle, mounted read-only. Everything appears whole,
 by a rename, and can be made again, so what was used least recently is dropped when the budget is
@@ -26,6 +26,7 @@ from graders.errors import PlatformFault
 KINDS = ("files", "wheels", "bundles")
 SCRATCH = ".new-"
 SCRATCH_AGE_S = 60.0  # far longer than it takes to lock a folder that was just made
+READ_ONLY = 0o444
 BLOCK = 512  # bytes, of `st_blocks`
 _TRY = fcntl.LOCK_EX | fcntl.LOCK_NB
 
@@ -47,15 +48,23 @@ class Store:
         """The file with that digest, written from `chunks()`; PlatformFault for other bytes."""
 
         def make(path: Path) -> None:
-            digest = hashlib.sha256()
-            with path.open("wb") as file:
-                for chunk in chunks():
-                    digest.update(chunk)
-                    file.write(chunk)
-            if digest.hexdigest() != sha256:
+            if _write(path, chunks()) != sha256:
                 raise PlatformFault(f"The file {sha256[:12]}… came with other bytes.")
 
         return self._entry("files", sha256, make)
+
+    @contextmanager
+    def new(self, chunks: Iterable[bytes]) -> Iterator[tuple[str, Path]]:
+        """A file of those bytes, whose digest is only known when the last has come."""
+        with self._scratch(self._folder("files")) as scratch:
+            with _failures():
+                sha256 = _write(scratch / "new", chunks)
+
+            def make(path: Path) -> None:
+                (scratch / "new").rename(path)
+
+            with self._entry("files", sha256, make) as path:
+                yield sha256, path
 
     def wheel(self, sha256: str, unpack: Callable[[Path], None]) -> AbstractContextManager[Path]:
         """The unpacked wheel with that digest; `unpack` fills a path that does not exist."""
@@ -75,7 +84,7 @@ class Store:
         self._clear_scratch()
         used = _size(_everything(self._root))
         if used > self._budget:
-            # A wheel that a bundle links to frees nothing, so it goes only after the bundle.
+            # What a bundle links to frees nothing, so it goes only after the bundle.
             for entry in self._by_use() * 2:
                 if used <= self._budget:
                     break
@@ -97,7 +106,7 @@ class Store:
         with _locked(entry, _TRY) as free:
             found = list(_everything(entry)) if free else []
             alone = [status for status in found if not _is_linked(status)]
-            if not found or (entry.parent.name == "wheels" and len(alone) < len(found)):
+            if not found or (entry.parent.name != "bundles" and len(alone) < len(found)):
                 return 0
             with self._scratch(entry.parent) as scratch:
                 entry.rename(scratch / "dropped")
@@ -116,12 +125,9 @@ class Store:
                     return
 
     def _make(self, path: Path, make: Callable[[Path], None]) -> None:
-        try:
-            with self._scratch(self._folder(path.parent.name)) as scratch:
-                make(scratch / "made")
-                _settle(scratch / "made", path)
-        except OSError as error:
-            raise PlatformFault(f"The worker's store failed: {error.strerror or error}") from error
+        with _failures(), self._scratch(self._folder(path.parent.name)) as scratch:
+            make(scratch / "made")
+            _settle(scratch / "made", path)
 
     @contextmanager
     def _scratch(self, folder: Path) -> Iterator[Path]:
@@ -145,6 +151,25 @@ class Store:
                 with suppress(FileNotFoundError), _locked(path, _TRY) as free:
                     if free and time.time() - path.stat().st_mtime > SCRATCH_AGE_S:
                         _remove(path)
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> str:
+    """Write a file that any sandbox may read; its SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    path.chmod(READ_ONLY)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlatformFault(f"The worker's store failed: {error.strerror or error}") from error
 
 
 @contextmanager

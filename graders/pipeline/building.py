@@ -1,4 +1,4 @@
-"""Build: choose a Python, lock the dependencies inside a sandbox, make the bundle."""
+"""Build: choose a Python, lock the dependencies and the data, make the bundle."""
 
 from environments import services as catalogue
 from environments.models import Version
@@ -46,6 +46,7 @@ def _lock(version: Version, sandbox: Sandbox, held: Claim, heartbeat: Heartbeat)
 def _is_lock(text: str) -> bool:
     try:
         locks.read(text)
+        locks.read_data(text)
     except BadLock:
         return False
     return True
@@ -53,9 +54,10 @@ def _is_lock(text: str) -> bool:
 
 def _log(version: Version, sandbox: Sandbox) -> str:
     lines = [f"sandbox: {sandbox.name}, Python {sandbox.python}", *sandbox.warnings()]
-    wheels = locks.read(version.lock)
+    wheels, data = locks.read(version.lock), locks.read_data(version.lock)
     lines += [
         f"{wheel.name} {wheel.version}" + (" (built from source)" if wheel.built_from else "")
         for wheel in wheels
-    ]
-    return "\n".join(lines if wheels else [*lines, "no dependencies"])
+    ] or ["no dependencies"]
+    size = sum(file.size for file in data)
+    return "\n".join([*lines, f"data: {len(data)} files, {size} bytes"] if data else lines)

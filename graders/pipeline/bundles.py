@@ -2,6 +2,7 @@
 
     project/         the archive's files
     site-packages/   the locked wheels
+    data/            what the version declared, and what its `prepare` left
 
 A bundle is named by what goes into it, so every worker can make it, and none changes it.
 """
@@ -10,11 +11,11 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from django.conf import settings
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from environments import archives
@@ -24,11 +25,12 @@ from graders.bundling import lock as locks
 from graders.bundling import resolving
 from graders.bundling.index import Index, default_url
 from graders.bundling.limits import MIB, BuildLimits
-from graders.bundling.lock import BadLock
+from graders.bundling.lock import BadLock, DataFile, Locked
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
 from graders.bundling.wheels import open_folders
 from graders.errors import EnvironmentFault, PlatformFault
+from graders.pipeline import data
 from graders.sandbox import Sandbox
 from graders.sandbox.interpreters import minor
 
@@ -37,33 +39,36 @@ from graders.sandbox.interpreters import minor
 SITE = "site-packages"
 
 
-class _Kept:
-    """Built wheels, in the hub's storage beside the archives: a lock may name them for ever."""
-
-    def put(self, sha256: str, content: bytes) -> None:
-        if not default_storage.exists(self._key(sha256)):
-            default_storage.save(self._key(sha256), ContentFile(content))
-
-    def get(self, sha256: str) -> bytes:
-        with default_storage.open(self._key(sha256)) as file:
-            return bytes(file.read())
-
-    def _key(self, sha256: str) -> str:
-        return f"wheels/{sha256[:2]}/{sha256}"
-
-
 def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], None]) -> str:
-    """A lock of what the version and its format need, for the sandbox's Python, made inside one.
+    """A lock of the version's dependencies and data, for the sandbox's Python.
 
-    They are those that the index had when the version was uploaded, whenever this is called.
+    Dependencies are resolved inside a sandbox. Data that a lock of the version names already is
+    not fetched or prepared again: it does not depend on the Python.
     What `check` raises ends it at once. Raises EnvironmentFault or PlatformFault besides.
     """
     python = minor(sandbox.python)
+    wheels = _resolved(version, sandbox, job, check)
+    if found := _known_data(version):
+        return locks.write(wheels, python, found)
+    found = data.declared(version, store(), check)
+    if version.prepare:
+        so_far = copy(version)
+        so_far.lock = locks.write(wheels, python, found)
+        with held(so_far, check) as bundle:
+            terms = data.Terms(sandbox, bundle, import_paths(version), f"{job}-data")
+            found += data.prepared(version, store(), terms, found, check)
+    return locks.write(wheels, python, found)
+
+
+def _resolved(
+    version: Version, sandbox: Sandbox, job: str, check: Callable[[], None]
+) -> list[Locked]:
+    """The wheels of what the version and its format need, as of its upload."""
     requirements = [*version.dependencies, *pins(version.format)]
     if not requirements:
-        return locks.write([], python)
+        return []
     with _stock() as stock:
-        found = resolving.resolve(
+        return resolving.resolve(
             requirements,
             sandbox=sandbox,
             stock=stock,
@@ -71,7 +76,13 @@ def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], No
             job=job,
             check=check,
         )
-    return locks.write(found, python)
+
+
+def _known_data(version: Version) -> list[DataFile]:
+    try:
+        return locks.read_data(version.lock)
+    except BadLock:
+        return []
 
 
 @contextmanager
@@ -101,7 +112,7 @@ def _stock() -> Iterator[Stock]:
     limits = BuildLimits(**settings.BUILD_LIMITS)
     with closing(Index(settings.PACKAGE_INDEX_URL or _default_index(), limits)) as index:
         try:
-            yield Stock(store(), index, _Kept(), limits)
+            yield Stock(store(), index, data.Shelf("wheels"), limits)
         finally:
             store().trim()  # a build that fails has downloaded too
 
@@ -121,13 +132,15 @@ def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
     except archives.BadArchive as error:
         raise EnvironmentFault(f"The archive is not accepted: {error}") from error
     try:
-        locked = locks.read(version.lock)
+        locked, files = locks.read(version.lock), locks.read_data(version.lock)
     except BadLock as error:
         raise PlatformFault(f"The lock of {version} cannot be read: {error}.") from error
+    data.depot(store()).link(files, folder / "data", check)
     (folder / SITE).mkdir()
     if locked:  # else no index is needed
+        beside = (len(files), sum(file.size for file in files))
         with _stock() as stock:
-            stock.install(locked, folder / SITE, check)
+            stock.install(locked, folder / SITE, check, beside=beside)
     _describe(folder / SITE, version)
     open_folders(folder)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
+from . import data
 from .alarms import mute
 from .attempts import Attempt
 from .faults import ModelError, describe
@@ -50,6 +51,7 @@ def _load(wire: Wire, start: Frame) -> Adapter:
     paths, began = start["paths"], time.monotonic()
     low, high = start["reward_range"]
     try:
+        data.lay_out()
         extend_path(paths)
         adapter = load(start["entry"], start["args"], start["format"], (low, high), wire.log)
         tasks = adapter.tasks()

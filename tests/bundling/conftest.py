@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -21,17 +22,17 @@ BUDGET = 1 << 30
 
 
 class Shelf:
-    """Built wheels, kept in memory as the hub's storage would."""
+    """Built wheels or data, kept in memory as the hub's storage would."""
 
     def __init__(self) -> None:
         self.wheels: dict[str, bytes] = {}
 
-    def put(self, sha256: str, content: bytes) -> None:
-        self.wheels[sha256] = content
+    def put(self, sha256: str, content: BinaryIO) -> None:
+        self.wheels[sha256] = content.read()
 
-    def get(self, sha256: str) -> bytes:
+    def get(self, sha256: str) -> Iterator[bytes]:
         try:
-            return self.wheels[sha256]
+            return iter([self.wheels[sha256]])
         except KeyError:
             raise FileNotFoundError(sha256) from None
 

@@ -51,7 +51,11 @@ def test_no_dependencies_need_no_sandbox(sandbox, served):
     version = build(stored_version(), sandbox)
     assert version.lock.startswith("# Python 3.")
     with bundles.held(version) as bundle:
-        assert sorted(path.name for path in bundle.iterdir()) == ["project", "site-packages"]
+        assert sorted(path.name for path in bundle.iterdir()) == [
+            "data",
+            "project",
+            "site-packages",
+        ]
     assert served.seen == []
 
 

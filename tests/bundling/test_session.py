@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from graders.bundling import session
+from graders.bundling import driven
 from graders.bundling.relay import Relay
 from graders.bundling.resolving import resolve
 from graders.bundling.session import BuildSession
@@ -47,7 +47,7 @@ def lie(served, make_stock, sandbox, monkeypatch):
 
     def run(code: str, stock=None, **limits: float):
         argv = ("python3", "-u", "-c", LIAR + code)
-        monkeypatch.setattr(session, "ARGV", argv)
+        monkeypatch.setattr(driven, "ARGV", argv)
         bounds = {"seconds": 20} | limits
         return resolve(
             ["demo"], sandbox=sandbox, stock=stock or make_stock(**bounds), as_of=NOW, job="lie"
@@ -168,7 +168,7 @@ def test_a_forged_lock_gets_only_what_the_index_lists_of_that_package(lie, serve
 
 def test_a_relay_that_breaks_is_the_platforms_fault(make_stock, sandbox, monkeypatch):
     monkeypatch.setattr(Relay, "get", lambda self, path: 1 / 0)
-    with pytest.raises(PlatformFault, match="relay to the package index failed: ZeroDivision"):
+    with pytest.raises(PlatformFault, match="relay of a build failed: ZeroDivision"):
         resolve(["demo"], sandbox=sandbox, stock=make_stock(), as_of=NOW, job="broken")
 
 
@@ -187,6 +187,6 @@ def test_an_error_inside_the_builder_ends_the_build_at_once(make_stock, sandbox)
 
 
 def test_a_driver_that_cannot_start_is_the_platforms_fault(make_stock, sandbox, monkeypatch):
-    monkeypatch.setattr(session, "BUILDER", session.BUILDER / "nowhere")
+    monkeypatch.setattr(driven, "BUILDER", driven.BUILDER / "nowhere")
     with pytest.raises(PlatformFault, match="could not be started"):
         resolve(["demo"], sandbox=sandbox, stock=make_stock(), as_of=NOW, job="none")

@@ -22,9 +22,11 @@ version = "1.0.0"
 """
 
 
-def stored_version(*dependencies: str, **fields: Any) -> Version:
+def stored_version(
+    *dependencies: str, module: str = "import this_is_never_imported\n", **fields: Any
+) -> Version:
     """A version that needs those packages; its archive has one module, `held`."""
-    members = {"pyproject.toml": PYPROJECT, "held.py": b"import this_is_never_imported\n"}
+    members = {"pyproject.toml": PYPROJECT, "held.py": module.encode()}
     content = plain_tar(members, "held-1.0.0/")
     version = make_version(
         filename="held-1.0.0.tar.gz",

@@ -1,0 +1,94 @@
+"""The data of a version: what it declares, what its `prepare` leaves, where both are kept."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+
+from environments.models import Version
+from graders.bundling.depot import Depot
+from graders.bundling.hosts import Hosts
+from graders.bundling.limits import BuildLimits
+from graders.bundling.lock import DataFile
+from graders.bundling.origin import Origin
+from graders.bundling.preparing import PrepareSession, Step
+from graders.bundling.store import Store
+from graders.errors import PlatformFault
+from graders.sandbox import Sandbox
+
+
+class Shelf:
+    """A folder of the hub's storage, beside the archives: a lock may name its files for ever."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def put(self, sha256: str, content: BinaryIO) -> None:
+        if not default_storage.exists(self._key(sha256)):
+            default_storage.save(self._key(sha256), File(content))
+
+    def get(self, sha256: str) -> Iterator[bytes]:
+        return _chunks(default_storage.open(self._key(sha256)))
+
+    def _key(self, sha256: str) -> str:
+        return f"{self._folder}/{sha256[:2]}/{sha256}"
+
+
+def _chunks(file: File) -> Iterator[bytes]:
+    with file:
+        yield from file.chunks()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Where `prepare` runs: in this sandbox, with a bundle whose `paths` are imported from."""
+
+    sandbox: Sandbox
+    bundle: Path
+    paths: tuple[str, ...]
+    job: str
+
+
+def depot(store: Store) -> Depot:
+    return Depot(store, Shelf("data"), BuildLimits(**settings.BUILD_LIMITS))
+
+
+def declared(version: Version, store: Store, check: Callable[[], None]) -> list[DataFile]:
+    """The files that the version declares, fetched. Raises EnvironmentFault or PlatformFault."""
+    if not version.data:
+        return []
+    try:
+        return depot(store).fetch(version.data, _origin(), check)
+    finally:
+        store.trim()
+
+
+def prepared(
+    version: Version,
+    store: Store,
+    terms: Terms,
+    beside: Sequence[DataFile],
+    check: Callable[[], None],
+) -> list[DataFile]:
+    """What the version's `prepare` leaves, `beside` what it has already.
+
+    Raises EnvironmentFault or PlatformFault.
+    """
+    # What is called to make the environment is called as it would be there.
+    args = version.args if version.prepare == version.entry else {}
+    step = Step(version.prepare, args, terms.paths, settings.DATA_HUB)
+    found = PrepareSession(terms.sandbox, terms.bundle, _origin(), depot(store), terms.job, check)
+    with found as session:
+        return session.prepare(step, beside)
+
+
+def _origin() -> Origin:
+    try:
+        hosts = Hosts(settings.DATA_HOSTS)
+    except ValueError as error:
+        raise PlatformFault(f"The setting DATA_HOSTS is wrong: {error}.") from error
+    return Origin(hosts, BuildLimits(**settings.BUILD_LIMITS))

@@ -1,0 +1,442 @@
+"""Declared data: fetched at a build, checked, kept for good, and in the bundle at its place."""
+
+import hashlib
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+
+from graders.bundling import lock, origin
+from graders.bundling.store import Store
+from graders.errors import EnvironmentFault, PlatformFault
+from graders.link import ENV
+from graders.pipeline import bundles
+from graders.sandbox.bubblewrap import Bubblewrap
+from tests.bundling.packages import wheel
+from tests.bundling.served import Handler, Served
+from tests.bundling.versions import build, fingerprint, run_inside, stored_version
+
+pytestmark = pytest.mark.django_db
+WORDS = b"apple\nbanana\n"
+
+
+@pytest.fixture
+def sandbox(state_dir):
+    """What is mounted is the same under both drivers; where it differs, both are named."""
+    return Bubblewrap(state_dir)
+
+
+@pytest.fixture
+def host():
+    """Where data comes from."""
+    found = Served()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(autouse=True)
+def _settings(served, host, store, settings, monkeypatch):
+    settings.PACKAGE_INDEX_URL = served.url
+    settings.DATA_HOSTS = [f"http://{host.address}"]
+    monkeypatch.setattr(bundles, "store", lambda: store)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_half_made(store):
+    yield
+    assert not list(store._root.glob("*/.new-*"))
+    if default_storage.exists("incoming"):
+        assert default_storage.listdir("incoming") == ([], [])
+
+
+def gives(content: bytes, **headers: str):
+    return lambda handler: handler.send(200, content, **headers)
+
+
+@pytest.fixture
+def declare(host: Served):
+    """Serves a file, and gives its entry in the manifest."""
+
+    def run(content: bytes = WORDS, path: str = "words.txt", **changed: str) -> dict[str, str]:
+        host.behave(f"/{path}", gives(content))
+        entry = {
+            "url": f"http://{host.address}/{path}",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "path": path,
+        }
+        return entry | changed
+
+    return run
+
+
+def test_a_declared_file_is_where_it_belongs(declare, state_dir):
+    version = stored_version(data=[declare(), declare(b"", "deep/er/none.bin")])
+    sandbox = Bubblewrap(state_dir)
+    build(version, sandbox)
+    first, second = lock.read_data(version.lock)
+    assert (first.path, first.size, second.size) == ("deep/er/none.bin", 0, len(WORDS))
+    assert (second.url, second.sha256) == (version.data[0]["url"], version.data[0]["sha256"])
+    assert lock.read(version.lock) == []
+    with bundles.held(version) as bundle:
+        found = run_inside(
+            sandbox, bundle, "import json; print(json.dumps(open('/env/data/words.txt').read()))"
+        )
+        assert ENV["PRACTICUM_DATA"] == "/env/data"
+        modes = {path.stat().st_mode & 0o777 for path in bundle.rglob("data/**/*")}
+    assert found == WORDS.decode()
+    assert modes == {0o755, 0o444}
+
+
+def test_whatever_the_umask_a_sandbox_can_read_it(declare, sandbox):
+    before = os.umask(0o077)
+    try:
+        with bundles.held(build(stored_version(data=[declare(path="a/b")]), sandbox)) as bundle:
+            modes = [mode for mode, _ in fingerprint(bundle / "data").values()]
+    finally:
+        os.umask(before)
+    assert sorted(modes) == [0o444, 0o755]
+
+
+def test_bundles_share_one_copy(declare, sandbox, store):
+    entries = [declare(path="a"), declare(path="b")]
+    one, two = (build(stored_version(module=m, data=entries), sandbox) for m in ("1", "2"))
+    with bundles.held(one) as first, bundles.held(two) as second:
+        files = [folder / "data" / name for folder in (first, second) for name in "ab"]
+        assert len({path.stat().st_ino for path in files}) == 1
+        assert files[0].stat().st_nlink == 5
+    assert len(default_storage.listdir(f"data/{entries[0]['sha256'][:2]}")[1]) == 1
+
+
+def test_a_rebuild_needs_neither_the_host_nor_the_store(declare, sandbox, store, host):
+    version = build(stored_version(data=[declare()]), sandbox)
+    with bundles.held(version) as bundle:
+        before = fingerprint(bundle)
+    shutil.rmtree(store._root)
+    host.behave("/words.txt", lambda handler: handler.send(410, b""))
+    with bundles.held(version) as bundle:
+        assert fingerprint(bundle) == before
+    text = version.lock
+    version.lock = build(version, sandbox).lock  # as for another Python
+    assert version.lock == text
+    assert host.paths() == ["/words.txt"]
+
+
+def test_who_knows_a_digest_alone_gets_nothing(declare, sandbox, host):
+    """A file that the hub has is still fetched from where the next one says that it is."""
+    entry = declare()
+    build(stored_version(data=[entry]), sandbox)
+    host.behave("/elsewhere", lambda handler: handler.send(404, b""))
+    stranger = stored_version(data=[{**entry, "url": f"http://{host.address}/elsewhere"}])
+    with pytest.raises(EnvironmentFault, match="/elsewhere answered 404"):
+        build(stranger, sandbox)
+
+
+def test_what_was_kept_and_is_lost_or_damaged_is_told(declare, sandbox, store):
+    version = build(stored_version(data=[declare()]), sandbox)
+    shutil.rmtree(store._root)
+    (kept,) = Path(default_storage.path("data")).glob("*/*")
+    os.truncate(kept, 3)
+    with pytest.raises(PlatformFault, match="other bytes"), bundles.held(version):
+        pass
+    kept.unlink()
+    with pytest.raises(PlatformFault, match=r"words.txt' is missing"), bundles.held(version):
+        pass
+
+
+def test_other_bytes_are_refused_and_not_kept(declare, sandbox, host):
+    entry = declare()
+    host.behave("/words.txt", gives(b"other"))
+    with pytest.raises(
+        EnvironmentFault, match=r"words.txt has other bytes than the sha256"
+    ) as told:
+        build(stored_version(data=[entry]), sandbox)
+    assert hashlib.sha256(b"other").hexdigest() in str(told.value)
+    assert not default_storage.exists("data")
+
+
+def test_content_that_changes_between_two_builds(declare, sandbox, host):
+    """The first goes on as it was; the second is told."""
+    entry = declare()
+    first = build(stored_version(data=[entry]), sandbox)
+    host.behave("/words.txt", gives(b"new\n"))
+    with pytest.raises(EnvironmentFault, match="other bytes"):
+        build(stored_version(data=[entry]), sandbox)
+    with bundles.held(first) as bundle:
+        assert (bundle / "data/words.txt").read_bytes() == WORDS
+
+
+def redirect(to: str, status: int = 302):
+    return lambda handler: handler.send(status, b"", Location=to)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_followed(declare, sandbox, host, status):
+    entry = declare()
+    host.behave("/first", redirect("second?x=1", status))
+    host.behave("/second?x=1", redirect(f"http://{host.address}/words.txt", status))
+    version = build(
+        stored_version(data=[{**entry, "url": f"http://{host.address}/first"}]), sandbox
+    )
+    assert lock.read_data(version.lock)[0].url.endswith("/first")
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("http://169.254.169.254/latest/meta-data/", "may not come from http://169.254.169.254:80"),
+        ("http://127.0.0.1:1/", "may not come from http://127.0.0.1:1"),
+        ("http://localhost:PORT/words.txt", "may not come from http://localhost"),
+        ("https://127.0.0.1:PORT/", "may not come from https://127.0.0.1"),
+        ("http://u:p@127.0.0.1:PORT/", "is no address"),
+        ("file:///etc/passwd", "is no address"),
+        ("ftp://127.0.0.1:PORT/", "is no address"),
+        ("//evil.example/", "may not come from http://evil.example:80"),
+        ("http://127.0.0.1:PORT:PORT/", "is no address"),
+        ("/loop", "leads on and on"),
+    ],
+)
+def test_redirects_to_elsewhere_are_refused(declare, sandbox, host, to, words):
+    port = host.address.rpartition(":")[2]
+    host.behave("/loop", redirect(to.replace("PORT", port)))
+    entry = {**declare(), "url": f"http://{host.address}/loop"}
+    with pytest.raises(EnvironmentFault, match=words):
+        build(stored_version(data=[entry]), sandbox)
+    assert set(host.paths()) == {"/loop"}
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        (404, EnvironmentFault),
+        (403, EnvironmentFault),
+        (204, EnvironmentFault),
+        (206, EnvironmentFault),
+        (304, EnvironmentFault),
+        (429, PlatformFault),
+        (500, PlatformFault),
+        (503, PlatformFault),
+    ],
+)
+def test_a_host_that_does_not_give_it(declare, sandbox, host, status, fault):
+    entry = declare()
+    host.behave("/words.txt", lambda handler: handler.send(status, b""))
+    entry["url"] += "?token=secret"
+    host.behave("/words.txt?token=secret", lambda handler: handler.send(status, b""))
+    with pytest.raises(fault, match=f"words.txt answered {status}") as told:
+        build(stored_version(data=[entry]), sandbox)
+    assert "secret" not in str(told.value)
+
+
+def broken(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"half")
+    handler.close_connection = True
+
+
+def nonsense(handler: Handler) -> None:
+    handler.wfile.write(b"\x00\xff" * 500 + b"\r\n\r\n")
+    handler.close_connection = True
+
+
+def long_headers(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n")
+    handler.close_connection = True
+
+
+def bad_chunks(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nxx")
+    handler.close_connection = True
+
+
+def silence(handler: Handler) -> None:
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("how", [broken, nonsense, long_headers, bad_chunks, silence])
+def test_a_host_that_breaks_off_is_tried_again(declare, sandbox, host, how):
+    entry = declare()
+    host.behave("/words.txt", how)
+    with pytest.raises(PlatformFault, match=r"127.0.0.1"):
+        build(stored_version(data=[entry]), sandbox)
+    assert not default_storage.exists("data")
+
+
+def drip(head: bytes, piece: bytes):
+    def run(handler: Handler) -> None:
+        handler.wfile.write(head)
+        with_time = time.monotonic() + 20
+        try:
+            while time.monotonic() < with_time:
+                handler.wfile.write(piece)
+                time.sleep(0.05)
+        except OSError:
+            pass
+        handler.close_connection = True
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        drip(b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        drip(b"", b"H"),
+    ],
+)
+def test_a_slow_host_is_cut_off(declare, sandbox, host, settings, how):
+    settings.BUILD_LIMITS = {"seconds": 1}
+    entry = declare()
+    host.behave("/words.txt", how)
+    began = time.monotonic()
+    with pytest.raises(PlatformFault, match=r"127.0.0.1"):
+        build(stored_version(data=[entry]), sandbox)
+    assert time.monotonic() - began < 5
+
+
+def test_a_host_that_says_nothing_is_given_up(declare, sandbox, host, monkeypatch):
+    monkeypatch.setattr(origin, "SILENCE_S", 0.5)
+    entry = declare()
+    host.behave("/words.txt", lambda handler: time.sleep(3))
+    with pytest.raises(PlatformFault, match="did not answer as it should: timed out"):
+        build(stored_version(data=[entry]), sandbox)
+
+
+def endless(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(bytes(1 << 20))
+    except OSError:
+        handler.close_connection = True
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"data_file_mb": 2}, "words.txt' has more than 2 MiB"),
+        ({"data_mb": 3}, "more than 3 MiB"),
+    ],
+)
+def test_files_without_end(declare, sandbox, host, settings, store, limits, words):
+    settings.BUILD_LIMITS = limits
+    entry = declare()
+    host.behave("/words.txt", endless)
+    with pytest.raises(EnvironmentFault, match=words):
+        build(stored_version(data=[entry]), sandbox)
+    assert not list((store._root / "files").iterdir())
+
+
+def test_files_are_counted_together(declare, sandbox, settings):
+    entries = [declare(os.urandom(700_000), f"f{number}") for number in range(3)]
+    settings.BUILD_LIMITS = {"data_mb": 1}
+    with pytest.raises(EnvironmentFault, match="more than 1 MiB"):
+        build(stored_version(data=entries), sandbox)
+    settings.BUILD_LIMITS = {"data_files": 2}
+    with pytest.raises(EnvironmentFault, match="or 2 files"):
+        build(stored_version(data=entries), sandbox)
+
+
+def test_data_counts_against_the_bundle(declare, sandbox, settings, served):
+    served.add(*wheel("plain"))
+    entries = [declare(os.urandom(700_000), f"f{number}") for number in range(2)]
+    version = build(stored_version("plain", data=entries), sandbox)
+    settings.BUILD_LIMITS = {"bundle_mb": 1}
+    with pytest.raises(EnvironmentFault, match="take more than 1 MiB"), bundles.held(version):
+        pass
+
+
+def test_data_goes_after_its_bundle_when_the_disk_is_full(declare, sandbox, settings):
+    tiny = Store(settings.PATHS.work / "tiny", 0)
+    try:
+        version = build(stored_version(data=[declare()]), sandbox)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bundles, "store", lambda: tiny)
+            with bundles.held(version) as bundle:
+                assert (bundle / "data/words.txt").stat().st_nlink == 2
+                tiny.trim()
+                assert (bundle / "data/words.txt").stat().st_nlink == 2
+        tiny.trim()
+        assert not any((tiny._root / "files").iterdir())
+    finally:
+        shutil.rmtree(tiny._root)
+
+
+def test_two_builds_at_once(declare, sandbox):
+    entry = declare(os.urandom(1 << 20))
+    versions = [stored_version(data=[entry]) for _ in range(2)]
+    found: list[Any] = []
+
+    def work(version) -> None:
+        found.append(bundles.lock(version, sandbox, job="both", check=lambda: None))
+
+    both = [threading.Thread(target=work, args=(version,)) for version in versions]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert found[0] == found[1]
+    assert json.loads(found[0].partition("# data ")[2])["sha256"] == entry["sha256"]
+
+
+def test_what_check_raises_ends_a_download(declare, sandbox, host):
+    class Cancelled(Exception):
+        pass
+
+    entry = declare()
+    host.behave("/words.txt", endless)
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() - began > 0.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        bundles.lock(stored_version(data=[entry]), sandbox, job="c", check=check)
+
+
+def test_a_hub_that_allows_no_host_says_so(declare, sandbox, settings):
+    settings.DATA_HOSTS = []
+    with pytest.raises(EnvironmentFault, match="allows these hosts, over https: none"):
+        build(stored_version(data=[declare()]), sandbox)
+    settings.DATA_HOSTS = ["http://example.org"]
+    with pytest.raises(PlatformFault, match=r"DATA_HOSTS is wrong: .*use https"):
+        build(stored_version(data=[declare()]), sandbox)
+
+
+@pytest.fixture
+def secure(host, settings, tmp_path, monkeypatch):
+    """The host over TLS, as `localhost`, whose certificate a worker trusts."""
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
+    subprocess.run([*made, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    plain = host._server.socket
+    host._server.socket = context.wrap_socket(plain, server_side=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    port = host.address.rpartition(":")[2]
+    settings.DATA_HOSTS = [f"https://localhost:{port}", f"https://127.0.0.1:{port}"]
+    return port
+
+
+def test_over_tls_the_certificate_has_to_be_the_hosts(declare, sandbox, secure):
+    entry = declare()
+    good = {**entry, "url": f"https://localhost:{secure}/words.txt"}
+    (found,) = lock.read_data(build(stored_version(data=[good]), sandbox).lock)
+    assert found.size == len(WORDS)
+    bad = {**entry, "url": f"https://127.0.0.1:{secure}/words.txt"}
+    with pytest.raises(PlatformFault, match="CERTIFICATE_VERIFY_FAILED"):
+        build(stored_version(data=[bad]), sandbox)
