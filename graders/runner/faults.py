@@ -1,13 +1,26 @@
 """Words for what went wrong in contributed code, and the errors that need them."""
 
+import errno
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .frames import MAX_TEXT
 
 MESSAGE_LIMIT = 1500
 FRAMES_SHOWN = 12
+CHAIN = 50  # errors behind an error that are looked at
+
+OFFLINE = "The sandbox has no network. Declare what it downloads as data: docs/formats/data.md"
+# What a try to reach another host ends with; a refusal comes from the sandbox's own loopback.
+UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
+UNREACHED = {
+    *("gaierror", "herror"),  # of the standard library, as no name can be resolved
+    *("NameResolutionError", "ClientConnectorDNSError", "ServerNotFoundError"),
+    *("OfflineModeIsEnabled", "LocalEntryNotFoundError", "DatasetNotFoundError"),
+}
+# Where a library looked into its own folders only, or hides what it came of.
+WORDS = ("NLTK Downloader", " on the Hub (")
 
 
 class LoadError(Exception):
@@ -23,8 +36,13 @@ class ModelError(Exception):
 
 
 def describe(error: BaseException, paths: Sequence[str]) -> str:
-    """The error's type and message, then the traceback's lines that lie under `paths`."""
+    """The error's type and message, then the traceback's lines that lie under `paths`.
+
+    Where it comes of a try to reach the network, a line between them says what to do.
+    """
     lines = [_headline(error)]
+    if any(map(_is_offline, _chain(error))):
+        lines.append(OFFLINE)
     if not isinstance(error, LoadError | BadEnvironment):
         lines += _places(error, paths)
     return "\n".join(lines)[:MAX_TEXT]
@@ -48,6 +66,28 @@ def _headline(error: BaseException) -> str:
         return message
     name = type(error).__name__
     return f"{name}: {message}" if message else name
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came of, each once."""
+    left, seen = [error], set[int]()
+    while left and len(seen) < CHAIN:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        behind = [one.__cause__, one.__context__]
+        inner = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        left += [found for found in (*behind, *inner) if found is not None]
+
+
+def _is_offline(error: BaseException) -> bool:
+    """Whether an error says that another host could not be reached."""
+    if isinstance(error, OSError) and error.errno in UNREACHABLE:
+        return True
+    names = {one.__name__ for one in type(error).__mro__}
+    return bool(names & UNREACHED) or any(word in _headline(error) for word in WORDS)
 
 
 def _places(error: BaseException, paths: Sequence[str]) -> list[str]:
