@@ -56,7 +56,9 @@ class Preparer:
             check=False,
         )
         if done.returncode != 0:
-            said = done.stdout.decode("utf-8", "replace").replace(self._web.url, "the relay")
+            said = done.stdout.decode("utf-8", "replace")
+            for url in (self._web.url, self._web.other_url):
+                said = said.replace(f"{url}/", "the relay/")
             raise Failed(said.strip() or f"It ended with code {done.returncode}.")
 
     def _environment(self, hub: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from practicum_runner.wire import Wire
 
+ADDRESS = re.compile(r"(?<![\w/])(https?)://([^/?#>]+)")
 HELD = 8  # parts of one answer that wait to be written
 
 
@@ -26,12 +27,18 @@ class Web:
         self.is_index = True
         self._numbers = itertools.count()
         self._waiting: dict[int, queue.Queue[dict[str, Any]]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        # A sandbox has no network but its own loopback, of which all addresses are this server's.
+        self._server = ThreadingHTTPServer(("0.0.0.0", 0), self._handler())  # noqa: S104
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def other_url(self) -> str:
+        """The same, as another host."""
+        return f"http://127.0.0.2:{self._server.server_address[1]}"
 
     def ask(self, path: str, **told: str) -> tuple[int, "queue.Queue[dict[str, Any]]"]:
         """Send a question; the queue gives the answer's head, then its parts up to the last."""
@@ -41,11 +48,19 @@ class Web:
         return number, self._waiting[number]
 
     def inner(self, value: str, path: str) -> str:
-        """A header's addresses as they are in here; `path` is what was asked for."""
-        value = re.sub(r"(?<![\w/])(https?)://", rf"{self.url}/\1/", value)
-        if value.startswith("/"):  # of the same host, and to be seen as such
-            value = "/".join(path.split("/")[:3]) + value
-        return value
+        """A header's addresses as they are in here; `path` is what was asked for.
+
+        What was another host is another one in here too: libraries look at that.
+        """
+        asked = "/".join(path.split("/")[:3])
+        if value.startswith("/"):
+            return asked + value
+
+        def seen(found: re.Match[str]) -> str:
+            place = f"/{found[1]}/{found[2]}"
+            return (self.url if place == asked else self.other_url) + place
+
+        return ADDRESS.sub(seen, value)
 
     def deliver(self, frame: dict[str, Any]) -> None:
         """Pass on a frame of an answer; waits while its reader is slow."""

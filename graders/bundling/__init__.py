@@ -3,7 +3,12 @@
     index.py      the package index: its pages, its files, what may be downloaded
     peeking.py    a wheel's metadata, read from a part of the wheel
     relay.py      answers what the build sandbox asks of the index: GET, listed files, nothing else
-    session.py    drives a build sandbox
+    driven.py     a builder in its sandbox, driven over frames
+    session.py    one that resolves and builds
+    preparing.py  one that calls a version's data step
+    hosts.py      where data may come from
+    origin.py     fetches it
+    depot.py      keeps it, and links it into bundles
     toolchain.py  the compiler that builds may use
     resolving.py  from requirements to a lock, wheels built where there are none
     lock.py       the lock: one wheel of each package, by hash

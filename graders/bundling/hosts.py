@@ -14,6 +14,8 @@ VISIBLE = re.compile(r"[\x21-\x7e]{1,4000}")
 HOST = re.compile(r"\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 # IPv4 addresses in IPv6 ones: NAT64's, and the old "compatible" ones.
 EMBEDDING = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+# Errors that say that nobody has that name, and not that nobody could be asked.
+UNKNOWN = (socket.EAI_NONAME, socket.EAI_NODATA)
 SHOWN = 20  # hosts named in an error
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -39,12 +41,14 @@ class Place:
     def ways(self) -> list[tuple[int, tuple[str, int]]]:
         """Families and addresses to connect to.
 
-        Raises EnvironmentFault if one of them is not public, PlatformFault if there is none.
+        Raises EnvironmentFault if one is not public or nobody has that name, PlatformFault if
+        that cannot be found out.
         """
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise PlatformFault(f"The host {self.host} cannot be found.") from error
+            fault = EnvironmentFault if error.errno in UNKNOWN else PlatformFault
+            raise fault(f"The host {self.host} cannot be found.") from error
         ways = [(int(family), (str(where[0]), self.port)) for family, *_, where in found]
         if not self.named and not all(is_public(address) for _, (address, _) in ways):
             raise EnvironmentFault(f"The host {self.host} is not a public one. No data is there.")

@@ -1,6 +1,7 @@
 """Declared data: fetched at a build, checked, kept for good, and in the bundle at its place."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 
+from environments import services as catalogue
 from graders.bundling import lock, origin
 from graders.bundling.store import Store
 from graders.errors import EnvironmentFault, PlatformFault
@@ -23,9 +25,22 @@ from graders.sandbox.bubblewrap import Bubblewrap
 from tests.bundling.packages import wheel
 from tests.bundling.served import Handler, Served
 from tests.bundling.versions import build, fingerprint, run_inside, stored_version
+from tests.environments.making import plain_tar
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 WORDS = b"apple\nbanana\n"
+UPLOAD = """
+[project]
+name = "held"
+version = "1.0.0"
+
+[tool.practicum]
+entry = "held:make"
+format = "dataset"
+prepare = "held:left"
+
+"""
 
 
 @pytest.fixture
@@ -440,3 +455,24 @@ def test_over_tls_the_certificate_has_to_be_the_hosts(declare, sandbox, secure):
     bad = {**entry, "url": f"https://127.0.0.1:{secure}/words.txt"}
     with pytest.raises(PlatformFault, match="CERTIFICATE_VERIFY_FAILED"):
         build(stored_version(data=[bad]), sandbox)
+
+
+def test_from_the_upload_to_the_bundle(declare, sandbox):
+    entry = declare()
+    lines = "\n".join(f"{key} = {value!r}" for key, value in entry.items())
+    toml = f"{UPLOAD}[[tool.practicum.data]]\n{lines}\n"
+    members = {"pyproject.toml": toml.encode(), "held.py": b"def make(): pass\ndef left(): pass\n"}
+    owner = make_user()
+    submitted = catalogue.submit(
+        file=io.BytesIO(plain_tar(members, "held-1.0.0/")),
+        filename="held-1.0.0.tar.gz",
+        owner=owner,
+        name=None,
+        actor=owner,
+    )
+    version = submitted.version
+    version.refresh_from_db()
+    assert (version.prepare, version.data) == ("held:left", [entry])
+    version.prepare = ""
+    with bundles.held(build(version, sandbox)) as bundle:
+        assert (bundle / "data/words.txt").read_bytes() == WORDS

@@ -157,13 +157,17 @@ def test_the_address_that_was_looked_at_is_the_one_connected_to(monkeypatch, hos
     assert seen == [("93.184.216.34", 443)]
 
 
-def test_a_name_that_nobody_knows(hosts, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [(socket.EAI_NONAME, EnvironmentFault), (socket.EAI_AGAIN, PlatformFault)],
+)
+def test_a_name_that_nobody_has_or_that_nobody_could_be_asked_for(hosts, monkeypatch, code, fault):
     def unknown(*_, **__):
-        raise socket.gaierror(-2, "Name or service not known")
+        raise socket.gaierror(code, "not found")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with (
-        pytest.raises(PlatformFault, match=r"example\.org cannot be found"),
+        pytest.raises(fault, match=r"example\.org cannot be found"),
         Origin(hosts, BuildLimits()).ask("GET", "https://example.org/"),
     ):
         pass
