@@ -5,22 +5,26 @@ import io
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
 
+from environments import cleaning, storage
 from environments import services as catalogue
 from graders.bundling import lock, origin
 from graders.bundling.store import Store
 from graders.errors import EnvironmentFault, PlatformFault
 from graders.link import ENV
-from graders.pipeline import bundles
+from graders.pipeline import bundles, data
 from graders.sandbox.bubblewrap import Bubblewrap
 from tests.bundling.packages import wheel
 from tests.bundling.served import Handler, Served
@@ -476,3 +480,50 @@ def test_from_the_upload_to_the_bundle(declare, sandbox):
     version.prepare = ""
     with bundles.held(build(version, sandbox)) as bundle:
         assert (bundle / "data/words.txt").read_bytes() == WORDS
+
+
+def killed(work: Callable[[Callable[[], None]], None]) -> None:
+    """Carry out work in a process of its own, which is killed when it calls what it is given."""
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+
+        def here() -> None:
+            os.write(told, b"!")
+            time.sleep(600)
+
+        try:
+            work(here)
+        finally:
+            os._exit(1)
+    try:
+        assert os.read(ready, 1) == b"!"
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ready)
+        os.close(told)
+
+
+def test_a_worker_that_is_killed_leaves_nothing_half_made(store, monkeypatch):
+    depot = data.depot(store)
+
+    def while_it_comes(here):
+        depot.keep("words.txt", (chunk() or WORDS for chunk in (lambda: WORDS, here)))
+
+    def while_it_is_stored(here):
+        monkeypatch.setattr(storage, "_flush", lambda path: here())
+        depot.keep("words.txt", [WORDS])
+
+    killed(while_it_comes)
+    assert not list((store._root / "files").glob("[!.]*"))
+    killed(while_it_is_stored)
+    assert not default_storage.exists("data")
+    # Another worker goes on as if nothing had been; what is left is swept away when it is old.
+    found = depot.keep("words.txt", [WORDS])
+    assert b"".join(depot.kept.get(found.sha256)) == WORDS
+    monkeypatch.setattr("graders.bundling.store.SCRATCH_AGE_S", -1)
+    store.trim()
+    assert not list(store._root.glob("*/.new-*"))
+    assert cleaning.clean(timedelta(0)) == 1
+    assert default_storage.listdir("incoming") == ([], [])
