@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.db.models.functions import Now
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
@@ -52,11 +52,9 @@ def reserve(owner: User, *, sha256: str, size: int) -> None:
     """
     _take_turns(owner)
     limit = quotas.limits(owner).storage_mb
-    stored = Version.objects.filter(environment__owner=owner).order_by()
-    if limit is None or stored.filter(sha256=sha256).exists():
+    if limit is None or _stored(owner).filter(sha256=sha256).exists():
         return
-    distinct = stored.values("sha256", "size").distinct()
-    used = distinct.aggregate(bytes=Sum("size"))["bytes"] or 0
+    used = _used(owner)
     if used + size > limit * MIB:
         words = (
             f"{owner} uses {filesizeformat(used)} of {filesizeformat(limit * MIB)}, and this "
@@ -64,6 +62,21 @@ def reserve(owner: User, *, sha256: str, size: int) -> None:
             "this hub for more room."
         )
         raise Refused("There is no room left", [Problem("archive", words, "quota")], 413)
+
+
+def left(owner: User) -> int | None:
+    """Bytes that an owner's archives leave of their storage; None without a limit."""
+    limit = quotas.limits(owner).storage_mb
+    return None if limit is None else limit * MIB - _used(owner)
+
+
+def _stored(owner: User) -> "QuerySet[Version]":
+    return Version.objects.filter(environment__owner=owner).order_by()
+
+
+def _used(owner: User) -> int:
+    distinct = _stored(owner).values("sha256", "size").distinct()
+    return distinct.aggregate(bytes=Sum("size"))["bytes"] or 0
 
 
 def _take_turns(person: User) -> None:

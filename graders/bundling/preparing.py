@@ -91,7 +91,7 @@ class PrepareSession(Driven):
             paths=[f"{MOUNTED}/{path}" for path in step.paths],
             hub=f"/{scheme}/{host}",
         )
-        room = Room(self._limits, beside)
+        room = Room(self._limits, self._depot.left, beside)
         found: dict[str, DataFile] = {}
         while (head := self._next({"file": _head, "prepared": lambda _: None})) is not None:
             room.take(head.path, head.size)
@@ -109,7 +109,7 @@ class PrepareSession(Driven):
         if head.path in found:
             raise ProtocolError("The builder sent a file twice.")
         if head.same is None:
-            return self._depot.keep(head.path, self._pieces(head.size))
+            return self._depot.take(head.path, self._pieces(head.size))
         if head.same not in found or found[head.same].size != head.size:
             raise ProtocolError("The builder sent a link to a file that did not come.")
         return DataFile(head.path, found[head.same].sha256, head.size)

@@ -20,8 +20,9 @@ def run(held: Claim, heartbeat: Heartbeat) -> None:
     version, sandbox = evaluation.version, launching.runtime(evaluation.version)
     version.lock = _lock(version, sandbox, held, heartbeat)
     version.python = minor(sandbox.python)
+    # Made here, where a fault of the dependencies is told as one.
     with bundles.held(version, heartbeat.check):
-        pass  # made here, where a fault of the dependencies is told as one
+        bundles.keep(version, heartbeat.check)
     with jobs.guarded(held) as job:
         # If a sibling was locked meanwhile, its lock; the bundle is then made when it is needed.
         version.lock = catalogue.keep_build(

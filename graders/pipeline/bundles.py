@@ -96,6 +96,11 @@ def held(version: Version, check: Callable[[], None] = lambda: None) -> Iterator
         yield bundle
 
 
+def keep(version: Version, check: Callable[[], None] = lambda: None) -> None:
+    """Keep the data of a version that was built for good. Raises PlatformFault."""
+    data.depot(store()).keep(locks.read_data(version.lock), check)
+
+
 def import_paths(version: Version) -> tuple[str, ...]:
     """The folders inside the bundle that go on the path, relative to it."""
     own = tuple(f"project/{path}".rstrip("/") for path in version.import_paths)

@@ -1,6 +1,7 @@
 """The data of a version: what it declares, what its `prepare` leaves, where both are kept."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -9,11 +10,12 @@ from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 
+from environments import quotas
 from environments.models import Version
 from graders.bundling.depot import Depot
 from graders.bundling.hosts import Hosts
 from graders.bundling.limits import BuildLimits
-from graders.bundling.lock import DataFile
+from graders.bundling.lock import DATA, BadLock, DataFile, read_data
 from graders.bundling.origin import Origin
 from graders.bundling.preparing import PrepareSession, Step
 from graders.bundling.store import Store
@@ -53,8 +55,9 @@ class Terms:
     job: str
 
 
-def depot(store: Store) -> Depot:
-    return Depot(store, Shelf("data"), BuildLimits(**settings.BUILD_LIMITS))
+def depot(store: Store, left: int | None = None) -> Depot:
+    """A host's store, and the hub's storage; `left` of which are bytes for a version's owner."""
+    return Depot(store, Shelf("data"), BuildLimits(**settings.BUILD_LIMITS), left)
 
 
 def declared(version: Version, store: Store, check: Callable[[], None]) -> list[DataFile]:
@@ -62,7 +65,7 @@ def declared(version: Version, store: Store, check: Callable[[], None]) -> list[
     if not version.data:
         return []
     try:
-        return depot(store).fetch(version.data, _origin(), check)
+        return depot(store, _left(version)).fetch(version.data, _origin(), check)
     finally:
         store.trim()
 
@@ -81,9 +84,23 @@ def prepared(
     # What is called to make the environment is called as it would be there.
     args = version.args if version.prepare == version.entry else {}
     step = Step(version.prepare, args, terms.paths, settings.DATA_HUB)
-    found = PrepareSession(terms.sandbox, terms.bundle, _origin(), depot(store), terms.job, check)
-    with found as session:
+    held = depot(store, _left(version))
+    with PrepareSession(terms.sandbox, terms.bundle, _origin(), held, terms.job, check) as session:
         return session.prepare(step, beside)
+
+
+def _left(version: Version) -> int | None:
+    """Bytes that are left of the owner's storage, the data of their versions counted once."""
+    owner = version.environment.owner
+    left = quotas.left(owner)
+    if left is None:
+        return None
+    theirs = Version.objects.filter(environment__owner=owner, lock__contains=DATA)
+    sizes: dict[str, int] = {}
+    for text in theirs.values_list("lock", flat=True):
+        with suppress(BadLock):
+            sizes |= {file.sha256: file.size for file in read_data(text)}
+    return left - sum(sizes.values())
 
 
 def _origin() -> Origin:

@@ -509,21 +509,45 @@ def test_a_worker_that_is_killed_leaves_nothing_half_made(store, monkeypatch):
     depot = data.depot(store)
 
     def while_it_comes(here):
-        depot.keep("words.txt", (chunk() or WORDS for chunk in (lambda: WORDS, here)))
+        depot.take("words.txt", (chunk() or WORDS for chunk in (lambda: WORDS, here)))
 
     def while_it_is_stored(here):
         monkeypatch.setattr(storage, "_flush", lambda path: here())
-        depot.keep("words.txt", [WORDS])
+        depot.keep([found], lambda: None)
 
     killed(while_it_comes)
     assert not list((store._root / "files").glob("[!.]*"))
+    found = depot.take("words.txt", [WORDS])
     killed(while_it_is_stored)
     assert not default_storage.exists("data")
     # Another worker goes on as if nothing had been; what is left is swept away when it is old.
-    found = depot.keep("words.txt", [WORDS])
+    depot.keep([found], lambda: None)
     assert b"".join(depot.kept.get(found.sha256)) == WORDS
     monkeypatch.setattr("graders.bundling.store.SCRATCH_AGE_S", -1)
     store.trim()
     assert not list(store._root.glob("*/.new-*"))
     assert cleaning.clean(timedelta(0)) == 1
     assert default_storage.listdir("incoming") == ([], [])
+
+
+def test_data_counts_against_its_owners_storage(declare, sandbox, settings):
+    settings.QUOTAS = settings.QUOTAS | {"storage_mb": 2}
+    owner = make_user()
+    first = [declare(os.urandom(900_000), "a")]
+    for number in range(2):  # the same bytes count once
+        version = build(stored_version(owner=owner, data=first, module=str(number)), sandbox)
+        version.save()
+    more = [declare(os.urandom(900_000), name) for name in "bc"]
+    with pytest.raises(EnvironmentFault, match="more than the 1 MiB that are left of its owner"):
+        build(stored_version(owner=owner, data=more, module="3"), sandbox)
+    build(stored_version(owner=owner, data=more[:1], module="4"), sandbox)
+    build(stored_version(data=more, module="5"), sandbox)  # of somebody else
+
+
+def test_what_fails_keeps_nothing(declare, sandbox):
+    version = stored_version(
+        data=[declare()], prepare="held:nothing", import_paths=[""], module="def nothing(): 1 / 0"
+    )
+    with pytest.raises(EnvironmentFault, match="ZeroDivisionError"):
+        build(version, sandbox)
+    assert not default_storage.exists("data")

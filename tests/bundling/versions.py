@@ -68,7 +68,8 @@ def run_inside(sandbox: Sandbox, bundle: Path, code: str) -> Any:
 
 
 def build(version: Version, sandbox: Sandbox) -> Version:
-    """Lock a version's dependencies, as a build job does."""
+    """Lock a version's dependencies and data and keep the data, as a build job does."""
     version.lock = bundles.lock(version, sandbox, job="test-lock", check=lambda: None)
+    bundles.keep(version)
     version.python = minor(sandbox.python)
     return version
