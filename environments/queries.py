@@ -44,15 +44,27 @@ def of_package(viewer: Viewer, owner: str, package: str, number: str) -> QuerySe
 def locked_beside(version: Version, python: str) -> str:
     """The lock of an environment that came with the same upload and needs the same, or ""."""
     alike = [name for name in ("", *FORMATS) if pins(name) == pins(version.format)]
+    siblings = locked_with_its_data(version).filter(
+        dependencies=version.dependencies, format__in=alike, python=python
+    )
+    return siblings.values_list("lock", flat=True).first() or ""
+
+
+def locked_with_its_data(version: Version) -> QuerySet[Version]:
+    """Environments that came with the same upload, were locked, and have the same data.
+
+    Where `prepare` is what makes an environment, it is called with the environment's args.
+    """
     siblings = Version.objects.filter(
         environment__owner=version.environment.owner_id,
         sha256=version.sha256,
-        dependencies=version.dependencies,
-        format__in=alike,
-        python=python,
+        prepare=version.prepare,
     )
-    locks = siblings.exclude(pk=version.pk).exclude(lock="").order_by("pk")
-    return locks.values_list("lock", flat=True).first() or ""
+    if version.prepare and version.prepare == version.entry:
+        siblings = siblings.filter(entry=version.prepare, args=version.args)
+    elif version.prepare:
+        siblings = siblings.exclude(entry=version.prepare)
+    return siblings.exclude(pk=version.pk).exclude(lock="").order_by("pk")
 
 
 def can_upload_to(user: User, owner: User) -> bool:

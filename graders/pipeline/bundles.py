@@ -25,7 +25,7 @@ from graders.bundling import lock as locks
 from graders.bundling import resolving
 from graders.bundling.index import Index, default_url
 from graders.bundling.limits import MIB, BuildLimits
-from graders.bundling.lock import BadLock, DataFile, Locked
+from graders.bundling.lock import BadLock, Locked
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
 from graders.bundling.wheels import open_folders
@@ -42,13 +42,12 @@ SITE = "site-packages"
 def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], None]) -> str:
     """A lock of the version's dependencies and data, for the sandbox's Python.
 
-    Dependencies are resolved inside a sandbox. Data that a lock of the version names already is
-    not fetched or prepared again: it does not depend on the Python.
+    Dependencies are resolved inside a sandbox; data that is known is not fetched or prepared again.
     What `check` raises ends it at once. Raises EnvironmentFault or PlatformFault besides.
     """
     python = minor(sandbox.python)
     wheels = _resolved(version, sandbox, job, check)
-    if found := _known_data(version):
+    if found := data.known(version):
         return locks.write(wheels, python, found)
     found = data.declared(version, store(), check)
     if version.prepare:
@@ -76,13 +75,6 @@ def _resolved(
             job=job,
             check=check,
         )
-
-
-def _known_data(version: Version) -> list[DataFile]:
-    try:
-        return locks.read_data(version.lock)
-    except BadLock:
-        return []
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The data of a version: what it declares, what its `prepare` leaves, where both are kept."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +11,7 @@ from django.core.files.storage import default_storage
 
 from environments import quotas
 from environments.models import Version
+from environments.queries import locked_with_its_data
 from graders.bundling.depot import Depot
 from graders.bundling.hosts import Hosts
 from graders.bundling.limits import BuildLimits
@@ -60,6 +60,15 @@ def depot(store: Store, left: int | None = None) -> Depot:
     return Depot(store, Shelf("data"), BuildLimits(**settings.BUILD_LIMITS), left)
 
 
+def known(version: Version) -> list[DataFile]:
+    """The data that was locked already: of the version, for whatever Python, or of another
+    environment of the same upload. Empty if there is none."""
+    if found := _read(version.lock):
+        return found
+    other = locked_with_its_data(version).first()
+    return _read(other.lock) if other else []
+
+
 def declared(version: Version, store: Store, check: Callable[[], None]) -> list[DataFile]:
     """The files that the version declares, fetched. Raises EnvironmentFault or PlatformFault."""
     if not version.data:
@@ -96,11 +105,16 @@ def _left(version: Version) -> int | None:
     if left is None:
         return None
     theirs = Version.objects.filter(environment__owner=owner, lock__contains=DATA)
-    sizes: dict[str, int] = {}
-    for text in theirs.values_list("lock", flat=True):
-        with suppress(BadLock):
-            sizes |= {file.sha256: file.size for file in read_data(text)}
-    return left - sum(sizes.values())
+    files = (file for text in theirs.values_list("lock", flat=True) for file in _read(text))
+    return left - sum({file.sha256: file.size for file in files}.values())
+
+
+def _read(lock: str) -> list[DataFile]:
+    """The data of a lock; none of one that is damaged."""
+    try:
+        return read_data(lock)
+    except BadLock:
+        return []
 
 
 def _origin() -> Origin:

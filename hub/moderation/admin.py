@@ -88,6 +88,7 @@ class VersionAdmin(ReadOnlyAdmin, Decisions):
                     *("summary", "license", "requires_python", "dependencies"),
                     *("entry", "args", "import_paths", "format", "pass_threshold"),
                     *("reward_low", "reward_high", "max_turns", "min_memory_mb"),
+                    *("data", "prepare"),
                     *("tags", "domains", "strategies", "readme"),
                 ]
             },

@@ -170,6 +170,17 @@ def test_what_was_kept_and_is_lost_or_damaged_is_told(declare, sandbox, store):
         pass
 
 
+def test_environments_of_one_upload_share_what_was_fetched(declare, sandbox, host):
+    owner, entry = make_user(), declare()
+    first = build(stored_version(owner=owner, data=[entry]), sandbox)
+    first.save()
+    second = build(stored_version(owner=owner, data=[entry]), sandbox)
+    assert lock.read_data(second.lock) == lock.read_data(first.lock)
+    assert host.paths() == ["/words.txt"]
+    build(stored_version(data=[entry]), sandbox)  # of somebody else
+    assert host.paths() == ["/words.txt"] * 2
+
+
 def test_other_bytes_are_refused_and_not_kept(declare, sandbox, host):
     entry = declare()
     host.behave("/words.txt", gives(b"other"))

@@ -17,6 +17,7 @@ from graders.sandbox.bubblewrap import Bubblewrap
 from tests.bundling.hub import Hub
 from tests.bundling.test_session import LIAR
 from tests.bundling.versions import build, fingerprint, run_inside, stored_version
+from tests.factories import make_user
 from tests.sandbox.support import left_by
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +103,21 @@ def test_its_entry_gets_the_arguments_of_the_environment(one_driver):
     build(made, one_driver)
     with bundles.held(made) as bundle:
         assert (bundle / "data/args").read_text() == "{'size': 3}"
+
+
+def test_environments_of_one_upload_share_what_was_prepared_alike(one_driver):
+    owner = make_user()
+    body = "(DATA / 'args').write_text(repr(args) + repr(os.urandom(9)))"
+
+    def made(**fields):
+        found = build(version(body, owner=owner, **fields), one_driver)
+        found.save()
+        return lock.read_data(found.lock)
+
+    assert made(entry="held:make", args={"a": 1}) == made(entry="held:make", args={"a": 2})
+    one = made(entry="held:prepare", args={"a": 1})
+    assert one == made(entry="held:prepare", args={"a": 1})
+    assert one != made(entry="held:prepare", args={"a": 2})
 
 
 def test_an_asynchronous_one_is_awaited(one_driver):
