@@ -43,6 +43,7 @@ MODELS: list[type[Model]] = [
 CHECKED = {
     *("Environment.name", "User.username", "User.password", "Version.sha256", "Version.number"),
     *("ApiToken.digest", "ApiToken.token_key", "Rollout.transcript_key", "LogEntry.object_id"),
+    "Version.package",
     # The kind decides which way a readme goes; both ways are tried in test_readmes.py.
     "Version.readme_type",
 }
