@@ -29,6 +29,7 @@ proves = pytest.mark.proves
         pytest.param("gem", marks=proves("gem", "evaluated")),
         pytest.param("textarena", marks=proves("textarena", "evaluated")),
         pytest.param("openenv", marks=proves("openenv", "evaluated")),
+        pytest.param("verifiers-v1", marks=proves("verifiers-v1", "evaluated")),
     ],
 )
 def test_an_example_is_uploaded_and_evaluated(form: str, settings: object) -> None:

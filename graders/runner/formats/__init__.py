@@ -11,12 +11,14 @@ from .openenv import OpenEnv
 from .reasoning_gym import ReasoningGym
 from .textarena import TextArena
 from .verifiers_v0 import VerifiersV0
+from .verifiers_v1 import VerifiersV1
 
 ADAPTERS: dict[str, type[Adapter]] = {
     one.name: one
     for one in (
         ReasoningGym,
         VerifiersV0,
+        VerifiersV1,
         Gem,
         TextArena,
         OpenEnv,
