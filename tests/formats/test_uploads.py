@@ -30,6 +30,7 @@ proves = pytest.mark.proves
         pytest.param("textarena", marks=proves("textarena", "evaluated")),
         pytest.param("openenv", marks=proves("openenv", "evaluated")),
         pytest.param("verifiers-v1", marks=proves("verifiers-v1", "evaluated")),
+        pytest.param("gymnasium", marks=proves("gymnasium", "evaluated")),
     ],
 )
 def test_an_example_is_uploaded_and_evaluated(form: str, settings: object) -> None:

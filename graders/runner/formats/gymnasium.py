@@ -1,8 +1,9 @@
-"""Gymnasium's API with text: `reset(seed)`, then `step(text)` until it ends.
+"""Gymnasium's API: `reset(seed)`, then `step(action)` until it ends.
 
-An observation is text, a list of messages, or anything else as its `str`. Numbers in the last
-step's `info["metrics"]` become the rollout's metrics. A `system_prompt` (text) opens the
-conversation if the environment has one.
+An environment without spaces, or whose actions are of the space Text, is stepped with the model's
+reply. Its observations are text, a list of messages, or anything else as its `str`. Of other spaces
+worded.py makes text. Numbers in the last step's `info["metrics"]` become the rollout's metrics. A
+`system_prompt` (text) opens the conversation if the environment has one.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from ..attempts import Message
 from ..faults import BadEnvironment, shown
 from .base import messages, metrics, number, opening
 from .steps import Step, Steps
+from .worded import Worded, drawn_as_text, has_spaces
 
 
 class Gymnasium(Steps):
@@ -19,11 +21,26 @@ class Gymnasium(Steps):
 
     name = "gymnasium"
     needs = "reset(seed) and step(text)"
+    package = "gymnasium"
+    entry = "gymnasium:make"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._has_spaces = has_spaces(self.source.first)
+        if self._has_spaces:
+            Worded(self.make())
 
     @classmethod
     def recognise(cls, made: object) -> bool:
         methods = (getattr(made, name, None) for name in ("reset", "step"))
         return not isinstance(made, type) and all(callable(method) for method in methods)
+
+    def make(self) -> Any:
+        made = super().make()
+        return drawn_as_text(made) if self._has_spaces else made
+
+    def facing(self, env: Any) -> Any:
+        return Worded(env) if self._has_spaces else env
 
     def begin(self, env: Any, task: int) -> list[Message]:
         observation, _ = begun(env.reset(seed=task))

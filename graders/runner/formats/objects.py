@@ -33,6 +33,10 @@ class Objects(Adapter):
         """An environment object, straight from contributed code."""
         return self.source.make()
 
+    def facing(self, env: Any) -> Any:
+        """What a rollout deals with: the object, or what stands before it."""
+        return env
+
     @contextmanager
     def environment(self, attempt: Attempt) -> Iterator[Any]:
         """An environment object that no other rollout has, closed afterwards."""
@@ -41,7 +45,7 @@ class Objects(Adapter):
             raise BadEnvironment(f"The entry gave {shown(env)}, which lacks {self.needs}.")
         with self._owned(env):
             try:
-                yield env
+                yield attempt.pose(self.facing, env)
             finally:
                 self._close(attempt, env)
 
