@@ -30,6 +30,7 @@ proves = pytest.mark.proves
         pytest.param("textarena", marks=proves("textarena", "evaluated")),
         pytest.param("openenv", marks=proves("openenv", "evaluated")),
         pytest.param("verifiers-v1", marks=proves("verifiers-v1", "evaluated")),
+        pytest.param("skyrl-gym", marks=proves("skyrl-gym", "evaluated")),
         pytest.param("gymnasium", marks=proves("gymnasium", "evaluated")),
     ],
 )

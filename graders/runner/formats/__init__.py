@@ -9,6 +9,7 @@ from .gem import Gem
 from .gymnasium import Gymnasium
 from .openenv import OpenEnv
 from .reasoning_gym import ReasoningGym
+from .skyrl_gym import SkyRLGym
 from .textarena import TextArena
 from .verifiers_v0 import VerifiersV0
 from .verifiers_v1 import VerifiersV1
@@ -22,6 +23,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
         Gem,
         TextArena,
         OpenEnv,
+        SkyRLGym,
         Gymnasium,
         Dataset,
     )

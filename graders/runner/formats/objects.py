@@ -47,7 +47,7 @@ class Objects(Adapter):
             try:
                 yield attempt.pose(self.facing, env)
             finally:
-                self._close(attempt, env)
+                self.close(attempt, env)
 
     @contextmanager
     def _owned(self, env: object) -> Iterator[None]:
@@ -61,7 +61,8 @@ class Objects(Adapter):
                 self._taken = [other for other in self._taken if other is not env]
                 self._changed.notify_all()
 
-    def _close(self, attempt: Attempt, env: Any) -> None:
+    def close(self, attempt: Attempt, env: Any) -> None:
+        """Close an object if it can be closed. What it raises costs no rollout its reward."""
         if env is self.source.first or not callable(getattr(env, "close", None)):
             return  # The first one lives as long as the runner.
         try:

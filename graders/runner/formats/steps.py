@@ -14,6 +14,7 @@ class Step:
     """What one step led to, checked.
 
     `messages` is what is said to the model after it, or the whole conversation if `is_whole`.
+    `said` is what the conversation keeps of the model's reply, None for all of it.
     """
 
     messages: list[Message]
@@ -21,6 +22,7 @@ class Step:
     is_last: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
     is_whole: bool = False
+    said: str | None = None
 
 
 class Steps(Objects):
@@ -51,7 +53,8 @@ class Steps(Objects):
                 rewards.append(step.reward)
                 if step.is_last or len(rewards) == attempt.max_turns:
                     break
-                said: Message = {"role": "assistant", "content": reply}
+                kept = reply if step.said is None else step.said
+                said: Message = {"role": "assistant", "content": kept}
                 before = [] if step.is_whole else [*conversation, said]
                 conversation = [*before, *step.messages]
         return Outcome(total(rewards, self.reward_range), len(rewards), step.metrics)

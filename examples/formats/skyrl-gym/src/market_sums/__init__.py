@@ -1,0 +1,1 @@
+"""The rows of `train.jsonl`, for environments that SkyRL-gym has of its own."""
