@@ -12,7 +12,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev run demo test faults lint format shell bench-sandbox clean
+.PHONY: help setup setup-dev run demo test faults lint format shell bench-sandbox bench-rollouts clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -46,6 +46,9 @@ shell: setup ## Open Django's shell beside a running hub
 
 bench-sandbox: setup-dev ## Measure what the sandbox costs (see bench/README.md)
 	@$(PY) -m bench.sandbox
+
+bench-rollouts: setup-dev ## Measure rollouts against verifiers and Inspect (see bench/README.md)
+	@$(PY) -m bench.rollouts
 
 setup: $(VENV)/installed ## Install what the hub needs, if that has changed
 
