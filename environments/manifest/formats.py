@@ -31,7 +31,7 @@ TABLE: Final = (
     Format("verifiers-v1", "verifiers", pins=("verifiers>=0.4",)),
     Format("gem", "gem-llm", "gem:make"),
     Format("textarena", "textarena", "textarena:make"),
-    Format("openenv", "openenv-core"),
+    Format("openenv", "openenv"),
     Format("gymnasium", "gymnasium", "gymnasium:make"),
     Format("skyrl-gym", "skyrl-gym", "skyrl_gym:make"),
     Format("dataset"),

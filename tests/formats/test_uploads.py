@@ -21,19 +21,19 @@ pytestmark = [
 proves = pytest.mark.proves
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param("reasoning-gym", marks=proves("reasoning-gym", "evaluated")),
-        pytest.param("verifiers-v0", marks=proves("verifiers-v0", "evaluated")),
-        pytest.param("gem", marks=proves("gem", "evaluated")),
-        pytest.param("textarena", marks=proves("textarena", "evaluated")),
-        pytest.param("openenv", marks=proves("openenv", "evaluated")),
-        pytest.param("verifiers-v1", marks=proves("verifiers-v1", "evaluated")),
-        pytest.param("skyrl-gym", marks=proves("skyrl-gym", "evaluated")),
-        pytest.param("gymnasium", marks=proves("gymnasium", "evaluated")),
-    ],
-)
+FORMS = [
+    pytest.param("reasoning-gym", marks=proves("reasoning-gym", "evaluated")),
+    pytest.param("verifiers-v0", marks=proves("verifiers-v0", "evaluated")),
+    pytest.param("verifiers-v1", marks=proves("verifiers-v1", "evaluated")),
+    pytest.param("gem", marks=proves("gem", "evaluated")),
+    pytest.param("textarena", marks=proves("textarena", "evaluated")),
+    pytest.param("openenv", marks=proves("openenv", "evaluated")),
+    pytest.param("gymnasium", marks=proves("gymnasium", "evaluated")),
+    pytest.param("skyrl-gym", marks=proves("skyrl-gym", "evaluated")),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_an_example_is_uploaded_and_evaluated(form: str, settings: object) -> None:
     settings.SANDBOX_DRIVER = "bubblewrap"
     services.ensure_embedded_model(f"unix:{settings.PATHS.model_socket}")
@@ -49,10 +49,6 @@ def test_an_example_is_uploaded_and_evaluated(form: str, settings: object) -> No
 
 
 def test_every_example_is_tried() -> None:
-    tried = {mark.args[0] for mark in _params() for mark in [mark]}
-    assert tried == {path.parent.name for path in EXAMPLES.glob("*/pyproject.toml")}
-
-
-def _params() -> list[pytest.Mark]:
-    (found,) = test_an_example_is_uploaded_and_evaluated.pytestmark
-    return [param.marks[0].mark for param in found.args[1]]
+    examples = {path.parent.name for path in EXAMPLES.glob("*/pyproject.toml")}
+    assert [param.values for param in FORMS] == [param.marks[0].args[:1] for param in FORMS]
+    assert {form for (form,) in (param.values for param in FORMS)} == examples
