@@ -8,6 +8,7 @@ be ended whatever it is at. The runner itself imports nothing of the app.
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -24,6 +25,8 @@ MODULES = "/.modules"  # where a server says what it has imported
 FLAGS = ("-s", "-P", "-B", "-u")
 CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[3]); from {}.keeper import main; main()"
 
+# What a tool raises is told to the model; FastMCP would draw it for a terminal as well, in 150 ms.
+QUIET = {"FASTMCP_ENABLE_RICH_TRACEBACKS": "false"}
 ENDED = "The process that serves the environment ended by itself."
 
 _decode = json.JSONDecoder().decode
@@ -52,6 +55,7 @@ class Servers:
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
                 pass_fds=[theirs.fileno()],
+                env={**QUIET, **os.environ},
             )
         self._link = ours.makefile("rw", encoding="utf-8")
         ours.close()
