@@ -13,11 +13,13 @@ What is no action takes a turn and no step.
 import http.client
 import json
 import math
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from .. import imports
@@ -38,7 +40,6 @@ SCHEMA = (
 )
 MAKE = "Make its app with create_app() of openenv or openenv-core, 0.2 or newer."
 NOTHING = "Nothing is to be seen."
-NO_OBJECT = "The reply has no JSON object in it."
 REFUSED = "That was no action, so nothing happened. {}"
 # What a server of OpenEnv fails with, and ends the session, where a validator of an action's own
 # raised a ValueError: it cannot put that into its answer.
@@ -119,12 +120,10 @@ class OpenEnv(Adapter):
         return Outcome(total(rewards, self.reward_range), len(rewards) - 1)
 
     def _begin(self, session: "Session", task: int) -> tuple[list[Message], Step]:
-        step = session.reset(self._options(task, self._takes_seed))
+        seed = {"seed": task} if self._takes_seed else {}
+        step = session.reset({**self.source.args, **seed})
         seen = _seen(step.observation) or messages(self._about)
         return [*self._form.opening, *seen], step
-
-    def _options(self, task: int, with_seed: bool) -> dict[str, Any]:
-        return {**self.source.args, **({"seed": task} if with_seed else {})}
 
     def _may_be_seeded(self) -> bool:
         """Whether reset takes a seed. A server drops what reset does not name; some still raise.
@@ -133,13 +132,13 @@ class OpenEnv(Adapter):
         """
         try:
             with self._session(0, 0, FIRST_S) as session:
-                session.reset(self._options(0, True))
+                session.reset({**self.source.args, "seed": 0})
             return True
         except BadEnvironment as error:
             refused = str(error)
         with self._session(0, 0, FIRST_S) as session:
             try:
-                session.reset(self._options(0, False))
+                session.reset(self.source.args)
             except BadEnvironment as error:
                 raise LoadError(refused) from error
         self.log(f"It gets no seed, because with one {refused}")
@@ -294,17 +293,13 @@ class Structured(Typed):
         self.opening = [{"role": "system", "content": f"{SCHEMA}{_text(schema)}"}]
 
     def action(self, text: str) -> dict[str, Any]:
-        found, at = None, text.find("{")
-        for _ in range(TRIES):
-            if at < 0:
-                break
-            try:
-                found, at = _decode_first(text, at)
-            except (ValueError, RecursionError):
-                at += 1
-            at = text.find("{", at)
+        found, end = None, 0
+        for brace in islice(re.finditer("{", text), TRIES):
+            if brace.start() >= end:
+                with suppress(ValueError, RecursionError):
+                    found, end = _decode_first(text, brace.start())
         if found is None:
-            raise Refused(NO_OBJECT)
+            raise Refused("The reply has no JSON object in it.")
         return dict(found)
 
 
@@ -370,12 +365,8 @@ def _form(session: Session) -> Form:
 
 
 def _tool(told: Mapping[str, Any]) -> dict[str, Any]:
-    function = {
-        "name": told["name"],
-        "description": told.get("description") or "",
-        "parameters": told.get("input_schema") or told.get("inputSchema") or {},
-    }
-    return {"type": "function", "function": function}
+    named = {"name": told["name"], "description": told["description"]}
+    return {"type": "function", "function": {**named, "parameters": told["input_schema"]}}
 
 
 def _is_text(field: Mapping[str, Any]) -> bool:
