@@ -199,7 +199,6 @@ def moody_bundle(bundled: Any, tmp_path_factory: pytest.TempPathFactory) -> Bund
     (folder / "moody.py").write_text(MOODY)
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "moody"\nversion = "1"\ndependencies = ["verifiers==0.3.1"]\n'
-        "[tool.practicum]\nmin_memory_mb = 768\n"
     )
     found: Bundled = bundled(folder)
     return found

@@ -250,7 +250,6 @@ def debate_bundle(bundled: Any, tmp_path_factory: pytest.TempPathFactory) -> Bun
     (folder / "debate.py").write_text(DEBATE)
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "debate"\nversion = "1"\ndependencies = ["verifiers==0.4.0"]\n'
-        "[tool.practicum]\nmin_memory_mb = 768\n"
     )
     found: Bundled = bundled(folder)
     return found
