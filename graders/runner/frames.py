@@ -124,14 +124,21 @@ def _check(value: object, depth: int) -> None:
             raise FrameError(f"{type(value).__name__} cannot be sent")
 
 
-def _check_inside(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> None:
+# Types whose values need no further look: the quick way for most of a frame.
+_TEXT = frozenset({str})
+_PLAIN = frozenset({str, bool, type(None)})
+
+
+def _check_inside(value: Any, depth: int) -> None:
     if depth == 0:
         raise FrameError(f"a frame is nested deeper than {MAX_DEPTH}")
-    inner = value.values() if isinstance(value, dict) else value
-    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
-        raise FrameError("an object's keys must be text")
-    for item in inner:
-        _check(item, depth - 1)
+    if isinstance(value, dict):
+        if not (_TEXT.issuperset(map(type, value)) or all(isinstance(key, str) for key in value)):
+            raise FrameError("an object's keys must be text")
+        value = value.values()
+    for item in value:
+        if type(item) not in _PLAIN:
+            _check(item, depth - 1)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Frame:
