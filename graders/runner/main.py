@@ -1,6 +1,7 @@
 """The runner: loads one environment, says hello, then serves rollouts until it is told to end."""
 
 import ctypes
+import gc
 import os
 import platform
 import signal
@@ -58,6 +59,7 @@ def _load(wire: Wire, start: Frame) -> Adapter:
     except BaseException as error:
         wire.send("fault", text=describe(error, paths))
         _end(1)
+    gc.freeze()  # Libraries stay, and are large: no collection need look at them again.
     wire.send("hello", format=adapter.name, tasks=tasks, load_s=time.monotonic() - began)
     return adapter
 
