@@ -46,6 +46,7 @@ class Watch(Protocol):
 
 __all__ = ["Hello", "Launch", "Preview", "Request", "RolloutResult", "Session", "Watch"]
 
+LOOK_S = 0.1  # between looks at how long each rollout takes
 START_S = 60.0  # until the runner runs, before it touches contributed code
 
 
@@ -127,6 +128,7 @@ class Session:
         self._spent = (0.0, 0.0)  # seconds of finished rollouts: all, the model's
         self._pool = ThreadPoolExecutor(launch.concurrency, "chat")
         self._ready = False
+        self._next_look = 0.0
         self._link: Link
         self.hello: Hello
 
@@ -296,6 +298,11 @@ class Session:
         return [self._count(flight.cancel())]
 
     def _overdue(self) -> list[RolloutResult]:
+        """Give up on what used up its time. All have theirs looked at, so not at each message."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return []
+        self._next_look = now + LOOK_S
         late = [flight for flight in self._flights.values() if flight.is_late()]
         if sum(flight.is_stuck() for flight in self._flights.values()) >= self._launch.concurrency:
             raise EnvironmentFault(
