@@ -139,7 +139,8 @@ def test_tools_and_errors(odd_sums: Bundled) -> None:
     # What the model wrote, run by the tool, cannot open the process that works out the reward.
     assert "PermissionError" in spy.messages[2]["content"]
     assert (broken.error_kind, broken.reward) == ("environment", None)
-    assert "RuntimeError: the sum broke\n  odd_sums.py, line" in broken.error_text
+    assert broken.error_text.startswith("RuntimeError: the sum broke\n")
+    assert "\n  odd_sums.py, line" in broken.error_text
     assert (fine.error_kind, fine.reward, fine.turns) == (None, 1.0, 2)
     assert "wrapped within <python>" in fine.messages[0]["content"]
 
