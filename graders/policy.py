@@ -6,6 +6,7 @@ import random
 import re
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -96,12 +97,15 @@ class Policy:
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
         self._jitter = jitter
-        self._clients = _clients(endpoint)
-        self._url = self._clients[0].base_url.join("chat/completions")
+        self._url, socket = _place(endpoint)
+        self._headers = _headers(endpoint)
+        limits = httpx.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
+        self._extensions = {"timeout": limits.as_dict()}
+        self._transports = _transports(endpoint, self._url, socket)
         # The one that was used last is lent first: its connection is open.
-        self._idle: queue.LifoQueue[httpx.Client] = queue.LifoQueue()
-        for client in self._clients:
-            self._idle.put(client)
+        self._idle: queue.LifoQueue[httpx.HTTPTransport] = queue.LifoQueue()
+        for transport in self._transports:
+            self._idle.put(transport)
 
     def chat(self, body: Mapping[str, Any], seed: int) -> Json:
         """Ask for one completion.
@@ -147,8 +151,8 @@ class Policy:
         once, those the server is answering once that attempt is over.
         """
         self._closed.set()
-        for client in self._clients:
-            client.close()
+        for transport in self._transports:
+            transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -182,11 +186,11 @@ class Policy:
         }
 
     def _attempt(self, content: bytes, uses_tools: bool) -> Json:
-        client = self._idle.get()
+        transport = self._idle.get()
         try:
             if self._closed.is_set():
                 raise ModelUnavailable("The connection to the model was closed.")
-            status, headers, answer = self._post(client, content)
+            status, headers, answer = self._post(transport, content)
         except (httpx.RequestError, httpx.StreamError) as error:
             # Not `from error`: its own text may hold the key, and tracebacks are logged.
             raise Transient(self._quote(f"{type(error).__name__}: {error}")) from None
@@ -194,16 +198,24 @@ class Policy:
             # What httpx raises if `close` came between the check and the request.
             raise Transient(self._quote(str(error))) from None
         finally:
-            self._idle.put(client)
+            self._idle.put(transport)
         if 200 <= status < 300:
             return answers.completion(answer)
         raise self._refusal(status, headers, answer, uses_tools)
 
-    def _post(self, client: httpx.Client, content: bytes) -> tuple[int, httpx.Headers, bytes]:
+    def _post(
+        self, transport: httpx.HTTPTransport, content: bytes
+    ) -> tuple[int, httpx.Headers, bytes]:
         deadline = time.monotonic() + self._endpoint.timeout_s
         answer = bytearray()
-        request = httpx.Request("POST", self._url, headers=client.headers, content=content)
-        with closing(client.send(request, stream=True)) as response:
+        request = httpx.Request(
+            "POST",
+            self._url,
+            headers=self._headers,
+            content=content,
+            extensions=self._extensions,
+        )
+        with closing(transport.handle_request(request)) as response:
             for chunk in response.iter_bytes():
                 answer += chunk
                 if len(answer) > MAX_ANSWER_BYTES:
@@ -247,12 +259,25 @@ class Policy:
         return " ".join(text.split())[: answers.QUOTE]
 
 
-def _clients(endpoint: Endpoint) -> list[httpx.Client]:
-    """One for each request that may be under way.
+def _transports(
+    endpoint: Endpoint, url: httpx.URL, socket: str | None
+) -> list[httpx.HTTPTransport]:
+    """One for each request that may be under way, through the proxy that the surroundings name.
 
     httpx's own pool looks at each of its connections at each request, so that one client for all
-    takes three times as long at 32 of them.
+    takes three times as long at 32 of them; and its client does what no server of models needs.
     """
+    trusted = httpx.create_ssl_context()
+    named = urllib.request.getproxies()
+    is_direct = socket is not None or urllib.request.proxy_bypass(url.host)
+    proxy = None if is_direct else named.get(url.scheme, named.get("all"))
+    return [
+        httpx.HTTPTransport(trusted, uds=socket, proxy=proxy) for _ in range(endpoint.concurrency)
+    ]
+
+
+def _place(endpoint: Endpoint) -> tuple[httpx.URL, str | None]:
+    """The address of chat completions, and the socket that it is behind, if there is one."""
     socket, base_url = None, endpoint.base_url
     if base_url.startswith("unix:/"):
         socket, base_url = base_url.removeprefix("unix:"), "http://localhost/v1"
@@ -263,26 +288,23 @@ def _clients(endpoint: Endpoint) -> list[httpx.Client]:
         )
     elif "@" in base_url:
         raise ModelUnavailable("The model's base_url holds a password; the API key is for that.")
+    try:
+        return httpx.URL(f"{base_url.rstrip('/')}/chat/completions"), socket
+    except httpx.InvalidURL as error:
+        raise ModelUnavailable(f"The model's base_url cannot be read: {error}") from error
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
     key = endpoint.api_key.strip()
     if not re.fullmatch(r"[!-~]*", key):
         raise ModelUnavailable("The model's API key has characters that no HTTP header can hold.")
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-    trusted = httpx.create_ssl_context()
-    try:
-        return [
-            httpx.Client(
-                base_url=base_url,
-                transport=httpx.HTTPTransport(trusted, uds=socket) if socket else None,
-                verify=trusted,
-                headers=headers | ({"Authorization": f"Bearer {key}"} if key else {}),
-                timeout=httpx.Timeout(
-                    endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s)
-                ),
-            )
-            for _ in range(endpoint.concurrency)
-        ]
-    except httpx.InvalidURL as error:
-        raise ModelUnavailable(f"The model's base_url cannot be read: {error}") from error
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "practicum",
+    }
+    return headers | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 def _encoded(payload: Json) -> bytes:

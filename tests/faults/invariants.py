@@ -11,7 +11,7 @@ from environments.states import Status
 from graders import transcripts
 from graders.jobs import MAX_ATTEMPTS
 from graders.models import Evaluation, Job, Rollout
-from graders.protocol import clean
+from graders.fields import clean
 from graders.states import OPEN_STATUSES, JobKind, Stage
 from hub.audit.models import Event
 from tests.faults import model_server, packages, witness

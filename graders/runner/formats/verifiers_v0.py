@@ -34,6 +34,8 @@ REMOTE = {
 # the conversation and scores it.
 NO_MORE_TURNS = {"error": {"message": "This model's maximum context length is used up: max_turns."}}
 
+HELD_BYTES = 8 << 20
+
 # What reward functions raised in the rollout at hand.
 _raised: ContextVar[list[Exception]] = ContextVar("raised")
 
@@ -54,8 +56,7 @@ class VerifiersV0(Adapter):
         _watch_rewards()
         _skip_tokens()
         _remember_signatures()
-        # Rows as `evaluate` has them, whatever format they are set to.
-        self._rows = self._env.get_eval_dataset().with_format(None)
+        self._rows = _rows(self._env.get_eval_dataset())
 
     @classmethod
     def recognise(cls, made: object) -> bool:
@@ -67,15 +68,20 @@ class VerifiersV0(Adapter):
         return len(self._rows)
 
     def preview(self, attempt: Attempt) -> list[Message]:
-        return attempt.pose(lambda: messages(self._rows[attempt.task]["prompt"]))
+        return messages(self._row(attempt)["prompt"])
 
     def rollout(self, attempt: Attempt) -> Outcome:
-        row = attempt.pose(self._rows.__getitem__, attempt.task)
-        seat = Seat(attempt)
+        row, seat = self._row(attempt), Seat(attempt)
         state = attempt.drive(lambda: self._play(row, seat))
         reward = number(state.get("reward"), "The reward of the rubric")
         measures = metrics(state.get("metrics"))
         return Outcome(total([reward], self.reward_range), seat.turns, measures)
+
+    def _row(self, attempt: Attempt) -> dict[str, Any]:
+        """The task's row, the rollout's own to change."""
+        if isinstance(self._rows, list):
+            return deepcopy(self._rows[attempt.task])
+        return attempt.pose(self._rows.__getitem__, attempt.task)
 
     async def _play(self, row: dict[str, Any], seat: "Seat") -> Mapping[str, Any]:
         """The scored state of one rollout. Raises what went wrong in it."""
@@ -151,6 +157,19 @@ def _has_clients() -> bool:
     except LoadError:
         return False
     return True
+
+
+def _rows(data: Any) -> Any:
+    """The rows as `evaluate` has them, whatever format they are set to.
+
+    Few are held: to read one from its table takes as long as the rest of a short rollout.
+    """
+    table = data.with_format(None)
+    if table.data.nbytes > HELD_BYTES:
+        return table
+    columns = table[:]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _client() -> Callable[[Seat], Any]:
