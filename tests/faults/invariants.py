@@ -9,9 +9,9 @@ from pathlib import Path
 from environments.models import Version
 from environments.states import Status
 from graders import transcripts
+from graders.fields import clean
 from graders.jobs import MAX_ATTEMPTS
 from graders.models import Evaluation, Job, Rollout
-from graders.fields import clean
 from graders.states import OPEN_STATUSES, JobKind, Stage
 from hub.audit.models import Event
 from tests.faults import model_server, packages, witness
