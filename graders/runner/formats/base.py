@@ -143,6 +143,13 @@ def metrics(found: object) -> dict[str, float]:
     return kept
 
 
+def finished(completion: dict[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    """A chat completion whose finish reason is one of `known`; "stop" in place of any other."""
+    (choice,) = completion["choices"]
+    reason = choice["finish_reason"] if choice["finish_reason"] in known else "stop"
+    return {**completion, "choices": [{**choice, "finish_reason": reason}]}
+
+
 def messages(observation: Any) -> list[Message]:
     """An observation as messages: text is one from the user, and a list of messages itself.
 

@@ -19,7 +19,7 @@ from typing import Any
 from .. import imports
 from ..attempts import Attempt, Message
 from ..faults import LoadError, ModelError
-from .base import Adapter, Outcome, messages, metrics, number, total
+from .base import Adapter, Outcome, finished, messages, metrics, number, total
 
 MODEL = "policy"
 FINISHES = ("stop", "length", "tool_calls", "content_filter")
@@ -123,7 +123,7 @@ class Seat:
             raise _out_of_turns()
         reply = await self._attempt.acomplete(body)
         self.turns += 1
-        return _as_openai(reply)
+        return finished(reply, FINISHES)
 
 
 class Raw:
@@ -131,15 +131,6 @@ class Raw:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-
-
-def _as_openai(reply: dict[str, Any]) -> dict[str, Any]:
-    """A completion with the fields that OpenAI's types insist on."""
-    (choice,), usage = reply["choices"], reply.get("usage")
-    finish = choice["finish_reason"] if choice["finish_reason"] in FINISHES else "stop"
-    if usage is not None:
-        usage = {**usage, "total_tokens": usage["prompt_tokens"] + usage["completion_tokens"]}
-    return {**reply, "choices": [{**choice, "finish_reason": finish}], "usage": usage}
 
 
 def _out_of_turns() -> Exception:

@@ -22,7 +22,7 @@ from typing import Any
 from .. import imports
 from ..attempts import Attempt, Message
 from ..faults import BadEnvironment, LoadError, ModelError
-from .base import Adapter, Outcome, messages, metrics, number, total
+from .base import Adapter, Outcome, finished, messages, metrics, number, total
 
 MODEL = "policy"
 V1 = "verifiers.v1"
@@ -158,9 +158,34 @@ def _use_own(loaders: Any) -> None:
     imports.module(f"{V1}.rollout").serve_tools = _serve_tools
 
 
+def _client_class() -> Any:
+    clients = imports.module(f"{V1}.clients.client")
+
+    class Client(clients.Client):  # type: ignore[misc,name-defined]
+        """One agent's."""
+
+        def __init__(self, server: Any, agent: str) -> None:
+            self._server = server
+            self._agent = agent
+
+        async def get_response(self, dialect: Any, body: Any, *_: Any, **__: Any) -> Any:
+            raw = await self._server.ask(body, self._agent)
+            response = dialect.parse_response(dialect.validate_response(raw))
+            response.raw = raw
+            return response
+
+        async def relay(self, dialect: Any, body: Any, *_: Any, **__: Any) -> Any:
+            """The whole answer as a stream, for a harness that wants one."""
+            raw = await self._server.ask(body, self._agent)
+            events = _each(dialect.stream_events(raw))
+            return clients.RelayReply("text/event-stream", events, partial(sleep, 0))
+
+    return Client
+
+
 def _server_class() -> Any:
     server = imports.module(f"{V1}.interception.server")
-    clients = imports.module(f"{V1}.clients.client")
+    client = _client_class()
 
     class Server(server.InterceptionServer):  # type: ignore[misc,name-defined]
         """One rollout's. `turns` counts the model's answers, `failure` is why there was none."""
@@ -178,7 +203,7 @@ def _server_class() -> Any:
 
         def register(self, session: Any) -> Any:
             secrets = super().register(session)
-            session.client = Client(self, session.trace.agent.name if self._has_seats else "")
+            session.client = client(self, session.trace.agent.name if self._has_seats else "")
             session.trace_stops.append(self.max_turns)
             return secrets
 
@@ -192,26 +217,7 @@ def _server_class() -> Any:
                 self.failure = error
                 raise
             self.turns += 1
-            return _as_openai(reply)
-
-    class Client(clients.Client):  # type: ignore[misc,name-defined]
-        """One agent's."""
-
-        def __init__(self, server: Server, agent: str) -> None:
-            self._server = server
-            self._agent = agent
-
-        async def get_response(self, dialect: Any, body: Any, *_: Any, **__: Any) -> Any:
-            raw = await self._server.ask(body, self._agent)
-            response = dialect.parse_response(dialect.validate_response(raw))
-            response.raw = raw
-            return response
-
-        async def relay(self, dialect: Any, body: Any, *_: Any, **__: Any) -> Any:
-            """The whole answer as a stream, for a harness that wants one."""
-            raw = await self._server.ask(body, self._agent)
-            events = _each(dialect.stream_events(raw))
-            return clients.RelayReply("text/event-stream", events, partial(sleep, 0))
+            return finished(reply, FINISHES)
 
     return Server
 
@@ -219,13 +225,6 @@ def _server_class() -> Any:
 async def _each(events: list[bytes]) -> AsyncIterator[bytes]:
     for event in events:
         yield event
-
-
-def _as_openai(reply: dict[str, Any]) -> dict[str, Any]:
-    """A completion with a finish reason that OpenAI's types know."""
-    (choice,) = reply["choices"]
-    finish = choice["finish_reason"] if choice["finish_reason"] in FINISHES else "stop"
-    return {**reply, "choices": [{**choice, "finish_reason": finish}]}
 
 
 @asynccontextmanager
