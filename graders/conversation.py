@@ -8,6 +8,7 @@ from typing import Any
 
 from graders.fields import Fields
 from graders.runner.frames import (
+    CHOICES,
     MAX_CALL_ID,
     MAX_CALLS,
     MAX_CONTENT,
@@ -15,6 +16,7 @@ from graders.runner.frames import (
     MAX_NAME,
     MAX_SCHEMA,
     MAX_STOPS,
+    MAX_TOKENS,
     MAX_TOOLS,
     ROLES,
 )
@@ -24,9 +26,6 @@ from graders.runner.frames import (
 Message = dict[str, Any]
 # {"messages"} and perhaps `tools`, `tool_choice`, `stop` and `max_tokens`.
 Body = dict[str, Any]
-
-MAX_TOKENS = 10**6
-CHOICES = ("auto", "none", "required")
 
 
 def messages(fields: Fields, *, least: int) -> list[Message]:

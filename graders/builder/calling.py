@@ -1,15 +1,12 @@
 """The child of a data step: imports what the version names and calls it."""
 
 import asyncio
-import importlib
 import inspect
 import json
 import sys
-from functools import reduce
-from typing import Any
 
 from practicum_runner.faults import describe
-from practicum_runner.loading import extend_path
+from practicum_runner.loading import extend_path, resolve
 
 
 def main() -> None:
@@ -17,9 +14,7 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     extend_path(told["paths"])
     try:
-        module, _, attributes = told["entry"].partition(":")
-        imported: Any = importlib.import_module(module)
-        made = reduce(getattr, attributes.split("."), imported)(**told["args"])
+        made = resolve(told["entry"])(**told["args"])
         if inspect.iscoroutine(made):
             asyncio.run(made)
     except BaseException as error:

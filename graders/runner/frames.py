@@ -21,7 +21,9 @@ MAX_INT = 2**63 - 1
 
 # What the fields of a frame may hold; both sides refer to these.
 ROLES = ("system", "user", "assistant", "tool")
+CHOICES = ("auto", "none", "required")  # of tool_choice
 MAX_MESSAGES = 1024
+MAX_TOKENS = 10**6  # of one reply
 MAX_CONTENT = 1 << 20  # characters of one message
 MAX_CALLS = 64  # tool calls of one message
 MAX_TOOLS = 256

@@ -56,7 +56,8 @@ def prepare_random() -> None:
     Stream(0).lay_in()
 
 
-def _resolve(entry: str) -> Any:
+def resolve(entry: str) -> Any:
+    """What an entry names, imported. Raises LoadError if it names nothing."""
     module, colon, attributes = entry.partition(":")
     if not (module and colon and attributes):
         raise LoadError(f'The entry "{entry}" is not of the form "package.module:name".')
@@ -68,7 +69,7 @@ def _resolve(entry: str) -> Any:
 
 
 def _source(entry: str, args: Mapping[str, Any], wanted: str | None) -> Source:
-    target, module = _resolve(entry), entry.partition(":")[0]
+    target, module = resolve(entry), entry.partition(":")[0]
     own = next((one for one in ADAPTERS.values() if one.entry == entry), None)
     adapter = own or (ADAPTERS[wanted] if wanted else Adapter)
     args = {**(own.defaults if own else {}), **args}

@@ -6,6 +6,7 @@ from typing import Any
 
 from .faults import BadEnvironment, shown
 from .frames import (
+    CHOICES,
     MAX_CALL_ID,
     MAX_CALLS,
     MAX_CONTENT,
@@ -13,6 +14,7 @@ from .frames import (
     MAX_NAME,
     MAX_SCHEMA,
     MAX_STOPS,
+    MAX_TOKENS,
     MAX_TOOLS,
     ROLES,
 )
@@ -20,8 +22,6 @@ from .frames import (
 # {"role", "content": text}; from the assistant perhaps "tool_calls", from a tool "tool_call_id"
 # and perhaps "name".
 Message = dict[str, Any]
-
-CHOICES = ("auto", "none", "required")
 
 
 def request(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def request(body: Mapping[str, Any]) -> dict[str, Any]:
         taken["stop"] = _stops(stop)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     if isinstance(limit, int) and limit > 0:
-        taken["max_tokens"] = min(int(limit), 10**6)
+        taken["max_tokens"] = min(int(limit), MAX_TOKENS)
     return taken
 
 
