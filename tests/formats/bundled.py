@@ -25,6 +25,7 @@ from graders.sandbox import Sandbox
 from graders.sandbox.base import Limits
 from graders.session import Launch, Request, RolloutResult, Session
 from tests.bundling.conftest import Shelf
+from tests.runner.bench import carried_out
 
 MEMORY_MB = 512  # as graders.pipeline.launching has it
 
@@ -61,12 +62,8 @@ class Bundled:
 
     def run(self, chat: Chat, requests: list[Request], **changes: Any) -> list[RolloutResult]:
         """The results in the order of the requests."""
-        results: list[RolloutResult] = []
         with self.session(chat, **changes) as session:
-            session.run(requests, results.append)
-        found = {(one.task, one.number): one for one in results}
-        assert len(results) == len(found) == len(requests)
-        return [found[one.task, one.number] for one in requests]
+            return carried_out(session, requests)
 
     def is_repeatable(self, chat: Chat, tasks: int = 6, **changes: Any) -> bool:
         """Whether rewards and transcripts are the same alone and with twelve at once."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from graders.session import Hello, Preview, Request, RolloutResult, Session
 from tests.formats.bundled import Bundled
-from tests.runner.bench import Chat
+from tests.runner.bench import Chat, carried_out
 
 
 class Shared:
@@ -25,10 +25,7 @@ class Shared:
     ) -> list[RolloutResult]:
         """The results in the order of the requests. `asked` then has what the model was asked."""
         self._chat.say, self._chat.asked = say, []
-        results: list[RolloutResult] = []
-        self._session.run(requests, results.append)
-        found = {(one.task, one.number): one for one in results}
-        return [found[one.task, one.number] for one in requests]
+        return carried_out(self._session, requests)
 
     @property
     def asked(self) -> list[dict[str, Any]]:

@@ -32,6 +32,15 @@ def completion(
     }
 
 
+def carried_out(session: Session, requests: list[Request]) -> list[RolloutResult]:
+    """The results of a session's rollouts, in the order of the requests."""
+    results: list[RolloutResult] = []
+    session.run(requests, results.append)
+    found = {(one.task, one.number): one for one in results}
+    assert len(results) == len(found) == len(requests)
+    return [found[one.task, one.number] for one in requests]
+
+
 class Chat:
     """A policy that says what `say(messages, seed)` gives, and keeps what it was asked."""
 
@@ -89,12 +98,8 @@ class Bench:
 
     def run(self, chat: Any, requests: list[Request], **changes: Any) -> list[RolloutResult]:
         """The results in the order of the requests."""
-        results: list[RolloutResult] = []
         with self.session(chat, **changes) as session:
-            session.run(requests, results.append)
-        found = {(one.task, one.number): one for one in results}
-        assert len(results) == len(found) == len(requests)
-        return [found[one.task, one.number] for one in requests]
+            return carried_out(session, requests)
 
     def one(self, source: str, reply: str = "x", **changes: Any) -> RolloutResult:
         """The result of a single rollout of task 0."""
