@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from environments.manifest.base import Table, text
 from environments.manifest.data import DATA_KEYS
-from environments.manifest.hub import KEYS, SLUG, Hub, hub
+from environments.manifest.hub import KEYS, Hub, hub, slug
 from environments.manifest.project import Project
 
 LIST = "environments"
@@ -63,18 +63,11 @@ def _one(table: Table, project: Project, shared: Hub) -> Declared:
     if "name" not in table.values:
         table.problems.add(table.label("name"), "It is missing; every environment needs its own.")
     return Declared(
-        table.field("name", _name, ""),
+        table.field("name", lambda value: slug(value, 100), ""),
         table.field("summary", lambda value: text(value, 512), project.summary),
         hub(table, shared),
         table.label("entry"),
     )
-
-
-def _name(value: object) -> str:
-    name = text(value, 100)
-    if not SLUG.fullmatch(name):
-        raise ValueError(f"{name!r} must be lowercase letters and digits, with - between words.")
-    return name
 
 
 def _unique(table: Table, found: list[Declared]) -> None:

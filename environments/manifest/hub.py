@@ -109,18 +109,19 @@ def _reward_range(value: object) -> tuple[float, float]:
 def _slugs(table: Table, key: str, most: int, base: tuple[str, ...]) -> tuple[str, ...]:
     if key not in table.values:
         return base
-    slugs = table.each(key, _slug, most)
-    twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
+    slugs = table.each(key, lambda value: slug(value, 40), most)
+    twice = sorted({one for one in slugs if slugs.count(one) > 1})
     if twice:
         table.problems.add(table.label(key), f"It lists {', '.join(twice)} twice.")
     return slugs
 
 
-def _slug(value: object) -> str:
-    slug = text(value, 40)
-    if not SLUG.fullmatch(slug):
-        raise ValueError(f"{slug!r} must be lowercase letters and digits, with - between words.")
-    return slug
+def slug(value: object, most: int) -> str:
+    """A slug of at most `most` characters. Raises ValueError."""
+    found = text(value, most)
+    if not SLUG.fullmatch(found):
+        raise ValueError(f"{found!r} must be lowercase letters and digits, with - between words.")
+    return found
 
 
 def _args(value: object) -> dict[str, JSON]:
