@@ -4,6 +4,7 @@ A sandbox runs one command that nobody trusts, with no network, no credential, a
 read-only mounts. Its standard input and output are the only way in or out.
 """
 
+import select
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ BASE_ENV = {
 TMP_FILES_A_MB = 64
 SHM_MB, SHM_FILES = 16, 1024
 SOCKETS_MB = 16
+
+WAIT_MS = 100  # between looks at a stream that may have been closed
 
 
 class SandboxUnavailable(Exception):
@@ -147,19 +150,38 @@ class Shortfall:
 
 
 class Running(ABC):
-    """A started run. `send`, `receive` and `kill` may be called from different threads."""
+    """A started run. `send`, `receive` and `kill` may be called from different threads.
+
+    An event loop watches `source` and `sink`, descriptors that can be read or written when
+    `receive_some` or `send_some` have something to do.
+    """
+
+    source: int
+    sink: int
 
     @abstractmethod
-    def send(self, data: bytes) -> None:
-        """Write all of `data` to standard input; raises SandboxGone once nothing reads it."""
+    def send_some(self, data: bytes | memoryview) -> int:
+        """Write what fits now; returns how many bytes. Raises SandboxGone once nothing reads it."""
+
+    @abstractmethod
+    def receive_some(self, n: int = 65536) -> bytes | None:
+        """Up to `n` bytes of standard output, b"" at its end, None if there are none now."""
 
     @abstractmethod
     def close_input(self) -> None:
         """End standard input: the inside reads end-of-file. Safe to repeat."""
 
-    @abstractmethod
+    def send(self, data: bytes) -> None:
+        """Write all of `data` to standard input; raises SandboxGone once nothing reads it."""
+        view = memoryview(data)
+        while view := view[self.send_some(view) :]:
+            wait_for(self.sink, select.POLLOUT)
+
     def receive(self, n: int = 65536) -> bytes:
         """Up to `n` bytes of standard output, waiting for the first; b"" at its end."""
+        while (data := self.receive_some(n)) is None:
+            wait_for(self.source, select.POLLIN)
+        return data
 
     @abstractmethod
     def kill(self) -> None:
@@ -180,6 +202,13 @@ class Running(ABC):
     ) -> None:
         self.kill()
         self.wait()
+
+
+def wait_for(descriptor: int, event: int) -> None:
+    """Wait until it is ready, or for a while: another thread may have closed it."""
+    ready = select.poll()
+    ready.register(descriptor, event)
+    ready.poll(WAIT_MS)
 
 
 class Sandbox(ABC):

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,12 +37,11 @@ from graders.sandbox.base import (
 from graders.sandbox.cgroups import Cgroups, Group
 from graders.sandbox.interpreters import Interpreter
 from graders.sandbox.probe import ask_python, check_readable
-from graders.sandbox.run import Outcome, Run
+from graders.sandbox.run import DRAIN_SECONDS, Outcome, Run
 from graders.sandbox.slots import Slot, Slots
 
 # Where the launcher gathers what a run sees, in a mount namespace that dies with the run.
 STAGE = "/tmp"  # noqa: S108
-DRAIN_SECONDS = 10.0
 INSIDE_SECONDS = 2.0
 
 
@@ -180,7 +178,7 @@ class Bubblewrap(Sandbox):
 
 
 class BubblewrapRun(Run):
-    """One run: a thread that starts bwrap and outlives it, and one for each output stream."""
+    """One run: a thread that starts bwrap and outlives it, and one for standard error."""
 
     def __init__(
         self, limits: Limits, plan: LaunchPlan, program: bytes, slot: Slot, group: Group
@@ -240,29 +238,23 @@ class BubblewrapRun(Run):
             os.close(status)
         self._pidfd = os.pidfd_open(self._process.pid)
         assert self._process.stdin and self._process.stdout and self._process.stderr
-        self._stdin = self._process.stdin
-        self._drains = [
-            self._drain(self._process.stdout, self._on_stdout, self._stdout.close),
-            self._drain(self._process.stderr, self._on_stderr, lambda: None),
-        ]
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self.sink, self.source = self._stdin.fileno(), self._stdout.fileno()
+        for descriptor in (self.sink, self.source):
+            os.set_blocking(descriptor, False)
+        self._drainer = Thread(target=self._drain, args=(self._process.stderr,), daemon=True)
+        self._drainer.start()
 
-    def _drain(
-        self, pipe: IO[bytes], sink: Callable[[bytes], None], close: Callable[[], None]
-    ) -> Thread:
-        def drain() -> None:
-            with pipe:
-                while data := pipe.read(65536):
-                    sink(data)
-            close()
+    def _drain(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while data := pipe.read(65536):
+                self._stderr.add(data)
 
-        thread = Thread(target=drain, daemon=True)
-        thread.start()
-        return thread
+    def _read(self, n: int) -> bytes | None:
+        return self._stdout.read(n)
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._stdin.write(view) :]
+    def _write(self, data: bytes | memoryview) -> int:
+        return self._stdin.write(data) or 0
 
     def _end_input(self) -> None:
         with contextlib.suppress(OSError):
@@ -298,8 +290,7 @@ class BubblewrapRun(Run):
     def _collect(self) -> Outcome:
         self._process.wait()
         self._group.kill()
-        for thread in self._drains:
-            thread.join(DRAIN_SECONDS)
+        self._drainer.join(DRAIN_SECONDS)
         self._stdout.close()
         code = self._reported("exit-code")
         oom, peak = self._group.oom_killed(), self._group.peak_mb()

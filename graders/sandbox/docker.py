@@ -7,13 +7,11 @@ label, and by name when its slot is taken again.
 
 import contextlib
 import socket
-import struct
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 from docker.api import APIClient
@@ -46,14 +44,15 @@ from graders.sandbox.cgroups import (
 from graders.sandbox.probe import ask_python, check_readable
 from graders.sandbox.run import Outcome, Run
 from graders.sandbox.slots import Slot, Slots
+from graders.sandbox.streams import Demultiplexer
 
 OWNER = "practicum"
 API_SECONDS = 30
-DRAIN_SECONDS = 10.0
 PARENT = "hub"  # of the containers' control groups
 GROUP_GRACE = 60.0  # seconds that an empty control group may wait for its container
 EXPIRY_GRACE = 60.0  # seconds past a run's own limit before it counts as orphaned
 SAMPLE_SECONDS = 0.05
+UNREAD_SECONDS = 0.5  # that the last output of a killed container waits for its reader
 HIDDEN = ["/sys", *hidden.FILES, *hidden.FOLDERS]
 FAILURES = (DockerException, RequestException)
 
@@ -265,7 +264,7 @@ class _Peak:
 
 
 class DockerRun(Run):
-    """One container: a thread drains its output, another waits for its end."""
+    """One container: a thread waits for its end, another looks at its memory."""
 
     def __init__(
         self, api: Any, container: str, limits: Limits, slot: Slot, memory: Path | None
@@ -281,8 +280,8 @@ class DockerRun(Run):
         # A socket of our own: the SDK's wrapper can only read.
         self._socket = socket.socket(fileno=socket.dup(self._attached.fileno()))
         self._socket.settimeout(None)
-        self._drainer = Thread(target=self._drain, daemon=True)
-        self._drainer.start()
+        self.source = self.sink = self._socket.fileno()
+        self._output = Demultiplexer()
         try:
             api.start(container)
         except BaseException:
@@ -296,24 +295,23 @@ class DockerRun(Run):
         while not self._ended.wait(SAMPLE_SECONDS):
             self._peak.sample()
 
-    def _drain(self) -> None:
-        """Split the attached stream: 8-byte headers (stream, 3 zeros, big-endian length)."""
-        with contextlib.suppress(OSError):
-            while header := self._socket.recv(8, socket.MSG_WAITALL):
-                if len(header) < 8:
-                    break
-                stream, left = struct.unpack(">BxxxL", header)
-                self._pass_on(left, self._on_stdout if stream == 1 else self._on_stderr)
-        self._stdout.close()
-
-    def _pass_on(self, left: int, sink: Callable[[bytes], None]) -> None:
+    def _read(self, n: int) -> bytes | None:
         self._peak.sample()
-        while left and (data := self._socket.recv(min(left, 65536))):
-            left -= len(data)
-            sink(data)
+        try:
+            data = self._socket.recv(n, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        if not data:
+            return b""
+        stdout, stderr = self._output.split(data)
+        self._stderr.add(stderr)
+        return stdout or None
 
-    def _write(self, data: bytes) -> None:
-        self._socket.sendall(data)
+    def _write(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
 
     def _end_input(self) -> None:
         with contextlib.suppress(OSError):
@@ -321,8 +319,12 @@ class DockerRun(Run):
 
     def _destroy(self) -> None:
         self._peak.sample()
+        # The daemon waits until somebody reads what is left.
+        reader = Timer(UNREAD_SECONDS, self._drop_output)
+        reader.start()
         with contextlib.suppress(*FAILURES):
             self._api.kill(self._id)
+        reader.cancel()
         self._end_input()  # wakes a send that nobody reads
 
     def _await_end(self, timeout: float) -> bool:
@@ -336,9 +338,7 @@ class DockerRun(Run):
         return True
 
     def _collect(self) -> Outcome:
-        self._drainer.join(DRAIN_SECONDS)
         self._hang_up()
-        self._drainer.join(DRAIN_SECONDS)
         code, oom = None, False
         try:
             state = self._api.inspect_container(self._id)["State"]
@@ -354,6 +354,5 @@ class DockerRun(Run):
     def _hang_up(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._drainer.join(DRAIN_SECONDS)
         self._socket.close()
         self._attached._response.close()  # the SDK hangs the connection there

@@ -1,15 +1,16 @@
 """What a run does the same way under every driver: its clock, its output and how it ends."""
 
 import math
+import select
 import time
 from abc import abstractmethod
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
 
-from graders.sandbox.base import Ending, EndReason, Limits, Running, SandboxGone
-from graders.sandbox.streams import Buffer, HeadTail
+from graders.sandbox.base import Ending, EndReason, Limits, Running, SandboxGone, wait_for
+from graders.sandbox.streams import HeadTail
 
-HELD_BYTES = 1 << 20  # unread output kept in memory before the run is made to wait
+DRAIN_SECONDS = 10.0  # for the last output of what has ended
 
 
 @dataclass(frozen=True)
@@ -25,28 +26,34 @@ class Outcome:
 class Run(Running):
     """The drivers' common base.
 
-    A driver feeds `_on_stdout` and `_on_stderr` from threads of its own, which also call
-    `_stdout_ended`, and says how to write, kill and collect.
+    A driver feeds `_stderr` and says how to read, write, kill and collect. What is not read waits
+    in the kernel, and then the run waits too.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._stdout = Buffer(HELD_BYTES)
         self._stderr = HeadTail(limits.stderr_kb << 10)
         self._output_left = limits.output_mb << 20
         self._flooded = False
+        self._dropping = False
         self._began = time.monotonic()
         self._cause: EndReason | None = None
         self._ended = Event()
         self._seconds = math.nan
         self._ending: Ending | None = None
         self._cause_lock = Lock()
+        self._whole_lock = Lock()
         self._send_lock = Lock()
+        self._receive_lock = Lock()
         self._wait_lock = Lock()
 
     @abstractmethod
-    def _write(self, data: bytes) -> None:
-        """Write all of it; OSError once nobody reads."""
+    def _read(self, n: int) -> bytes | None:
+        """Up to `n` bytes of standard output without waiting; None if there are none now."""
+
+    @abstractmethod
+    def _write(self, data: bytes | memoryview) -> int:
+        """Write what fits without waiting; OSError once nobody reads."""
 
     @abstractmethod
     def _end_input(self) -> None:
@@ -62,14 +69,18 @@ class Run(Running):
 
     @abstractmethod
     def _collect(self) -> Outcome:
-        """Called once, after the end: join the drains, read the outcome, remove all traces."""
+        """Called once, after the end and the last output: read the outcome, remove all traces."""
 
     def send(self, data: bytes) -> None:
+        with self._whole_lock:  # Or what two threads send would be mixed.
+            super().send(data)
+
+    def send_some(self, data: bytes | memoryview) -> int:
         with self._send_lock:
             if self._ended.is_set():
                 raise SandboxGone("the sandbox has ended")
             try:
-                self._write(data)
+                return self._write(data)
             except (OSError, ValueError) as error:
                 raise SandboxGone("the sandbox no longer reads its input") from error
 
@@ -77,19 +88,41 @@ class Run(Running):
         with self._send_lock:
             self._end_input()
 
-    def receive(self, n: int = 65536) -> bytes:
-        return self._stdout.get(n)
+    def receive_some(self, n: int = 65536) -> bytes | None:
+        return b"" if self._dropping else self._receive(n)
 
     def kill(self) -> None:
         self._stop(EndReason.KILLED)
 
     def wait(self) -> Ending:
-        self._stdout.discard()
-        self._ended.wait()
         with self._wait_lock:
             if self._ending is None:
-                self._ending = self._conclude(self._collect())
+                self._drop_output()
+                self._ended.wait()
+                with self._receive_lock:
+                    outcome = self._collect()
+                self._ending = self._conclude(outcome)
             return self._ending
+
+    def _receive(self, n: int = 65536) -> bytes | None:
+        with self._receive_lock:
+            try:
+                data = self._read(n)
+            except (OSError, ValueError):
+                return b""
+            return self._counted(data) if data else data
+
+    def _drop_output(self) -> None:
+        """Read what is left of it, so that the run can end. Whoever reads it is at the end."""
+        self._dropping = True
+        late: float | None = None
+        while (data := self._receive()) != b"":
+            if data is None:
+                wait_for(self.source, select.POLLIN)
+            if late is None and self._ended.is_set():
+                late = time.monotonic() + DRAIN_SECONDS
+            if late is not None and time.monotonic() > late:
+                return
 
     def _watch(self) -> None:
         """The thread that lives as long as the run and enforces its wall clock."""
@@ -113,20 +146,18 @@ class Run(Running):
             if self._ended.is_set():
                 return
             self._cause = self._cause or cause
-        self._stdout.discard()
         self._destroy()
 
-    def _on_stdout(self, data: bytes) -> None:
+    def _counted(self, data: bytes) -> bytes | None:
+        """The output, None if it is over the limit."""
         self._output_left -= len(data)
         if self._output_left >= 0:
-            self._stdout.put(data)
-        elif not self._flooded:
+            return data
+        if not self._flooded:
             self._flooded = True
-            # Not from this thread: it has to go on draining while the run is killed.
+            # Not from this thread: it has to go on reading while the run is killed.
             Thread(target=self._stop, args=(EndReason.OUTPUT_LIMIT,), daemon=True).start()
-
-    def _on_stderr(self, data: bytes) -> None:
-        self._stderr.add(data)
+        return None
 
     def _conclude(self, outcome: Outcome) -> Ending:
         stderr = self._stderr.text()

@@ -1,58 +1,36 @@
-"""Bounded in-memory ends of a run's output."""
+"""What a run's output is taken apart by, and what is kept of it."""
 
-from collections import deque
-from threading import Condition
+import struct
+
+_HEADER = struct.Struct(">BxxxL")  # stream, length
 
 
-class Buffer:
-    """A bounded byte queue between the thread that drains a run and the one that reads it.
+class Demultiplexer:
+    """Splits an attached Docker stream: pieces of both outputs, each after a header of 8 bytes."""
 
-    A full buffer blocks its writer, so a slow reader slows the run instead of filling memory. After
-    `discard` nothing is kept and no writer blocks, so that a run can always be drained and killed.
-    """
+    def __init__(self) -> None:
+        self._header = b""
+        self._stream = 0
+        self._left = 0  # bytes of the piece that the stream is in
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._closed = False
-        self._discarding = False
-        self._changed = Condition()
-
-    def put(self, data: bytes) -> None:
-        """Add bytes, waiting while the buffer is full."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._held < self._size or self._discarding)
-            if not self._discarding:
-                self._chunks.append(data)
-                self._held += len(data)
-                self._changed.notify_all()
-
-    def get(self, n: int) -> bytes:
-        """Between 1 and `n` bytes, waiting for the first; b"" once closed and empty."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._chunks or self._closed)
-            if not self._chunks:
-                return b""
-            chunk = self._chunks.popleft()
-            if len(chunk) > n:
-                self._chunks.appendleft(chunk[n:])
-                chunk = chunk[:n]
-            self._held -= len(chunk)
-            self._changed.notify_all()
-            return chunk
-
-    def discard(self) -> None:
-        """Drop whatever arrives from now on; what is held can still be read."""
-        with self._changed:
-            self._discarding = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """No more bytes will come."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+    def split(self, data: bytes) -> tuple[bytes, bytes]:
+        """The bytes of standard output and of standard error in what came next."""
+        found: tuple[list[bytes], list[bytes]] = ([], [])
+        at = 0
+        while at < len(data):
+            if not self._left:
+                part = data[at : at + _HEADER.size - len(self._header)]
+                self._header += part
+                at += len(part)
+                if len(self._header) == _HEADER.size:
+                    self._stream, self._left = _HEADER.unpack(self._header)
+                    self._header = b""
+                continue
+            part = data[at : at + self._left]
+            found[self._stream != 1].append(part)
+            self._left -= len(part)
+            at += len(part)
+        return b"".join(found[0]), b"".join(found[1])
 
 
 class HeadTail:

@@ -1,5 +1,6 @@
 """A `Sandbox` without walls, for code of our own: plain subprocesses, so that tests are fast."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -39,6 +40,9 @@ class LocalRunning(Running):
             env=env,
         )
         self._ending: Ending | None = None
+        self.sink, self.source = self._process.stdin.fileno(), self._process.stdout.fileno()
+        for descriptor in (self.sink, self.source):
+            os.set_blocking(descriptor, False)
         self._timer = threading.Timer(limits.seconds, self._stop, [EndReason.TIMEOUT])
         self._timer.start()
 
@@ -46,24 +50,24 @@ class LocalRunning(Running):
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, data: bytes) -> None:
-        view = memoryview(data)
+    def send_some(self, data: bytes | memoryview) -> int:
         try:
-            while view:
-                view = view[self._process.stdin.write(view) :]
+            return self._process.stdin.write(data) or 0
         except (OSError, ValueError) as error:
             raise SandboxGone from error
 
     def close_input(self) -> None:
         self._process.stdin.close()
 
-    def receive(self, n: int = 65536) -> bytes:
+    def receive_some(self, n: int = 65536) -> bytes | None:
         return self._process.stdout.read(n)
 
     def kill(self) -> None:
         self._stop(EndReason.KILLED)
 
     def wait(self) -> Ending:
+        while self.receive():
+            pass
         code = self._process.wait()
         self._timer.cancel()
         if self._ending is None:
