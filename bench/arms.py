@@ -63,6 +63,19 @@ def unpacked(name: str) -> Iterator[Example]:
         yield Example(bundle, described)
 
 
+class AtOnce:
+    """A model that has its answer at hand."""
+
+    async def chat(self, body: dict[str, Any], seed: int) -> dict[str, Any]:
+        return COMPLETION
+
+    async def __aenter__(self) -> "AtOnce":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing was opened."""
+
+
 class Plain(Local):
     """The runner as a plain process; it finds no site-packages, as in a sandbox."""
 
@@ -94,7 +107,7 @@ def through(sandbox: Sandbox, example: Example, root: str, count: int, concurren
     launch = Launch(bundle=example.bundle, job="bench", limits=Limits(seconds=300.0), **terms)
     results: list[RolloutResult] = []
     requests = [Request(task=number, number=0, seed=number) for number in range(count)]
-    session = Session(sandbox, launch, lambda body, seed: COMPLETION)
+    session = Session(sandbox, launch, AtOnce())
     marks = [time.perf_counter()]
     with session:
         marks.append(time.perf_counter())

@@ -3,10 +3,10 @@
 `rollouts` is what is compared. `calls` makes the same requests to the model and nothing else.
 """
 
+import asyncio
 import json
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,18 @@ def runner_seconds(bundle: Path) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def calls(policy: Policy, count: int, concurrency: int) -> None:
+async def calls(policy: Policy, count: int, concurrency: int, clock: Clock) -> None:
     system = {"role": "system", "content": sums_data.SYSTEM}
+    questions = iter([row["question"] for row in sums_data.rows(count)])
 
-    def one(question: str) -> object:
-        return policy.chat({"messages": [system, {"role": "user", "content": question}]}, 1)
+    async def ask() -> None:
+        for question in questions:
+            await policy.chat({"messages": [system, {"role": "user", "content": question}]}, 1)
 
-    with ThreadPoolExecutor(concurrency) as pool:
-        list(pool.map(one, (row["question"] for row in sums_data.rows(count))))
+    async with policy:
+        clock.mark("loaded")
+        await asyncio.gather(*(ask() for _ in range(concurrency)))
+        clock.mark("ended")
 
 
 def rollouts(terms: dict[str, Any], policy: Policy, clock: Clock) -> None:
@@ -62,7 +66,7 @@ def rollouts(terms: dict[str, Any], policy: Policy, clock: Clock) -> None:
     sandbox = offer(terms["driver"], images=images, state_dir=state).default
     results: list[RolloutResult] = []
     terms_of_launch = launch(bundle, count, terms["concurrency"])
-    with Session(sandbox, terms_of_launch, policy.chat) as session:
+    with Session(sandbox, terms_of_launch, policy) as session:
         clock.mark("loaded")
         before = runner_seconds(bundle)
         session.run([Request(task=n, number=0, seed=n) for n in range(count)], results.append)
@@ -83,10 +87,8 @@ def main() -> None:
     terms, clock = json.loads(sys.argv[1]), Clock()
     clock.mark("imported")
     endpoint = Endpoint(terms["url"], MODEL, concurrency=terms["concurrency"])
-    with Policy(endpoint, Sampler()) as policy:
-        if terms["what"] == "rollouts":
-            return rollouts(terms, policy, clock)
-        clock.mark("loaded")
-        calls(policy, terms["count"], terms["concurrency"])
-        clock.mark("ended")
-        return clock.tell()
+    policy = Policy(endpoint, Sampler())
+    if terms["what"] == "rollouts":
+        return rollouts(terms, policy, clock)
+    asyncio.run(calls(policy, terms["count"], terms["concurrency"], clock))
+    return clock.tell()

@@ -3,10 +3,9 @@
 import email.utils
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeGuard
-
-import httpx
 
 from graders.runner.frames import MAX_CALL_ID, MAX_CALLS, MAX_NAME
 
@@ -81,7 +80,7 @@ def lacks_tools(said: str) -> bool:
     return bool(_NO_TOOLS_WORDS.search(said))
 
 
-def retry_after(headers: httpx.Headers) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the server asks to wait, given as a number or as a date; None if it does not."""
     asked = headers.get("Retry-After", "").strip()
     if asked.isascii() and asked.isdigit():

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graders.conversation import Body, Message
+from graders.conversation import Message
 from graders.fields import ProtocolError
 from graders.protocol import Ask, Result
 from graders.replies import COUNTS, Reply
@@ -15,9 +15,6 @@ from graders.replies import COUNTS, Reply
 CALL_MARGIN = 2  # calls over max_turns
 TRANSCRIPT_LIMIT = 4 << 20  # characters of one rollout
 CANCEL_S = 10.0  # for the runner to leave a cancelled rollout
-
-# (a request, seed below 2**31) -> a chat completion.
-Chat = Callable[[Body, int], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,19 @@
 """The worker's end of one runner: the sandbox it runs in, and frames to and from it."""
 
-import queue
+import asyncio
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from graders.errors import EnvironmentFault, PlatformFault
 from graders.fields import ProtocolError
-from graders.protocol import Inbox, Incoming
+from graders.protocol import Inbox
 from graders.runner import data
-from graders.runner.frames import FrameCut, FrameError, FrameReader, encode
+from graders.runner.frames import MAX_FRAME, READ_AHEAD, FrameError, decode, encode
 from graders.sandbox.base import (
     Ending,
     Limits,
@@ -23,6 +24,8 @@ from graders.sandbox.base import (
     SandboxUnavailable,
     Spec,
 )
+
+T = TypeVar("T")
 
 RUNNER = Path(__file__).parent / "runner"
 # Isolated as -I is, but for PYTHONHASHSEED: with random hashes, sets of text would come in another
@@ -36,62 +39,91 @@ ENV = {"PYTHONHASHSEED": "0", **data.ENV}
 
 CLOSE_S = 5.0  # for a runner that was told to end
 TICK_S = 0.5
-HELD_EVENTS = 256  # checked messages that wait for the session; more make the runner wait
+LENGTH = 4  # bytes in front of each frame
 
 
 class Link:
-    """Starts a runner; `next` gives what it sends. Raises PlatformFault if it cannot start."""
+    """Starts a runner; `next` gives what it sends. Raises PlatformFault if it cannot start.
+
+    It has an event loop, which runs while somebody waits in `next` or `run`, in that thread.
+    """
 
     def __init__(self, sandbox: Sandbox, bundle: Path, limits: Limits, job: str) -> None:
         self._nonce = secrets.token_hex(16)
         self._sent = 0
-        self._events: queue.Queue[object] = queue.Queue(HELD_EVENTS)
+        self._unsent = bytearray()
+        self._ahead = bytearray()
+        self._events: deque[object] = deque()
         self._ended = object()
-        self._closing = threading.Event()
+        self._is_waiting = False
         mounts = (Mount(bundle, "/env"), Mount(RUNNER, "/opt/practicum_runner"))
         try:
             spec = Spec(job=job, argv=ARGV, mounts=mounts, limits=limits, env=ENV)
             self._running: Running = sandbox.start(spec)
         except (SandboxUnavailable, ValueError, OSError) as error:
             raise PlatformFault(f"The sandbox could not be started: {error}") from error
+        self._loop = asyncio.new_event_loop()
 
     def listen(self, reward_range: tuple[float, float]) -> None:
-        """Start the thread that reads and checks frames."""
-        inbox = Inbox(self._nonce, reward_range)
-        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+        """Read and check frames from now on."""
+        self._inbox = Inbox(self._nonce, reward_range)
+        self._loop.add_reader(self._running.source, self._receive)
+        self._tick()
 
     def send(self, kind: str, **keys: Any) -> None:
-        """Send a frame; a runner that is gone is found out by `next`."""
+        """Send a frame, with the next `flush`; a runner that is gone is found out by `next`."""
         try:
-            data = encode({"type": kind, "nonce": self._nonce, "seq": self._sent, **keys})
+            self._unsent += encode({"type": kind, "nonce": self._nonce, "seq": self._sent, **keys})
         except FrameError as error:
             raise EnvironmentFault(f"What it needs cannot be sent to it: {error}.") from error
         self._sent += 1
+
+    def flush(self) -> None:
+        """Write what the runner takes now; the loop writes the rest once there is room.
+
+        Waiting for it here could be for ever: a runner that is writing may read nothing.
+        """
         try:
-            self._running.send(data)
+            while self._unsent:
+                if not (sent := self._running.send_some(self._unsent)):
+                    self._loop.add_writer(self._running.sink, self.flush)
+                    return
+                del self._unsent[:sent]
         except SandboxGone:
-            return  # What it still had to say comes before its end.
+            self._unsent.clear()  # What it still had to say comes before its end.
+        self._loop.remove_writer(self._running.sink)
 
     def next(self) -> object | None:
         """The runner's next message, whatever else was posted, or the Ending of the runner.
 
         None if nothing came within `TICK_S` seconds. Raises ProtocolError for a bad frame.
         """
-        try:
-            event = self._events.get(timeout=TICK_S)
-        except queue.Empty:
-            return None
+        if not self._events:
+            self.flush()
+            self._is_waiting = True
+            self._loop.run_forever()
+            self._is_waiting = False
+        event = self._events.popleft() if self._events else None
         if isinstance(event, ProtocolError):
             raise event
         return self._end() if event is self._ended else event
 
     def post(self, event: object) -> None:
-        """Put something of the worker's own among the messages; any thread may."""
-        while not self._closing.is_set():
-            try:
-                return self._events.put(event, timeout=TICK_S)
-            except queue.Full:
-                continue
+        """Put something of the worker's own among the messages, from within the loop."""
+        self._events.append(event)
+        self._wake()
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Have the loop do something beside."""
+        return self._loop.create_task(work)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have the loop do something, and wait for it."""
+        return self._loop.run_until_complete(work)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._loop.is_closed()
 
     def kill(self) -> None:
         """End the runner at once."""
@@ -99,29 +131,57 @@ class Link:
 
     def close(self) -> Ending:
         """Tell the runner to end, and see to it that it does. Safe to repeat."""
-        self._closing.set()
+        if self.is_closed:
+            return self._running.wait()
+        self._loop.remove_reader(self._running.source)
+        self._loop.remove_writer(self._running.sink)
+        self._loop.close()
         with self._deadline():
             self.send("bye")
+            with suppress(SandboxGone):
+                self._running.send(self._unsent)
             self._running.close_input()
             return self._running.wait()
 
-    def _listen(self, inbox: Inbox) -> None:
-        for event in self._incoming(inbox):
-            self.post(event)
+    def _tick(self) -> None:
+        self._wake()
+        self._loop.call_later(TICK_S, self._tick)
+
+    def _wake(self) -> None:
+        if self._is_waiting:
+            self._loop.stop()
+
+    def _receive(self) -> None:
+        """Take in what came: messages up to the end, or up to the first bad frame."""
+        data = self._running.receive_some(READ_AHEAD)
+        if data is None:
+            return
+        try:
+            for frame in self._frames(data):
+                self.post(self._inbox.parse(decode(frame)))
+            if data:
+                return
+        except FrameError as error:
+            self.post(ProtocolError(f"The runner broke the protocol: {error}."))
+        except ProtocolError as error:
+            self.post(error)
+        self._loop.remove_reader(self._running.source)
         self.post(self._ended)
 
-    def _incoming(self, inbox: Inbox) -> Iterator[Incoming | ProtocolError]:
-        """Checked messages up to the end, or up to the first bad frame."""
-        reader = FrameReader(self._running.receive)
-        try:
-            while (frame := reader.read()) is not None:
-                yield inbox.parse(frame)
-        except FrameCut:
-            return
-        except FrameError as error:
-            yield ProtocolError(f"The runner broke the protocol: {error}.")
-        except ProtocolError as error:
-            yield error
+    def _frames(self, data: bytes) -> Iterator[bytes]:
+        """The frames that are complete with `data`; one that was cut off is none."""
+        self._ahead += data
+        at = 0
+        while len(self._ahead) >= at + LENGTH:
+            start = at + LENGTH
+            end = start + int.from_bytes(self._ahead[at:start])
+            if end - start > MAX_FRAME:
+                raise FrameError(f"a frame of {end - start} bytes is over the limit of {MAX_FRAME}")
+            if len(self._ahead) < end:
+                break
+            yield bytes(self._ahead[start:end])
+            at = end
+        del self._ahead[:at]
 
     def _end(self) -> Ending:
         with self._deadline():

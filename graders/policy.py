@@ -1,19 +1,19 @@
 """The policy: a reference model behind any server that speaks OpenAI's chat completions."""
 
+import asyncio
 import json
-import queue
 import random
 import re
-import threading
-import time
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
+import aiohttp
 import httpx
+from yarl import URL
 
 from graders import answers, tooltext
 from graders.answers import Json, Transient, is_count
@@ -25,6 +25,7 @@ BODY_KEYS: Final = ("messages", "tools", "tool_choice", "response_format", "stop
 TOOL_KEYS: Final = ("tools", "tool_choice")
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 CONNECT_S: Final = 10.0
+KEPT_S: Final = 4.0  # of an open connection that nobody uses: many servers close theirs after 5 s
 BACKOFF_S: Final = 0.5
 BACKOFF_LIMIT_S: Final = 30.0
 RETRY_AFTER_LIMIT_S: Final = 60.0
@@ -58,7 +59,7 @@ class Endpoint:
         api_key: sent as a bearer token unless empty; never shown.
         tools: whether the server takes tools and returns calls, or the conversation tells of them.
         timeout_s: seconds for one attempt, from the request to the last byte of the answer.
-        concurrency: requests under way at once, over all threads.
+        concurrency: requests under way at once.
         retries: attempts after the first.
     """
 
@@ -72,16 +73,16 @@ class Endpoint:
 
 
 class Policy:
-    """Chats with one model. Threads may share it.
+    """Chats with one model, from within `async with` in one event loop.
 
     Args:
         endpoint: the server and its limits.
         sampler: how every reply is sampled.
-        sleep: waits between attempts; by default until the seconds are over or `close` is called.
+        sleep: waits between attempts, that many seconds.
         jitter: draws the wait from [a, b].
 
     Raises:
-        ModelUnavailable: the endpoint's base_url or API key cannot be used.
+        ModelUnavailable: the endpoint's base_url or API key, or the proxy, cannot be used.
     """
 
     def __init__(
@@ -89,26 +90,40 @@ class Policy:
         endpoint: Endpoint,
         sampler: Sampler,
         *,
-        sleep: Callable[[float], object] | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._endpoint = endpoint
         self._sampler = sampler
-        self._closed = threading.Event()
-        self._sleep = sleep or self._closed.wait
+        self._sleep = sleep
         self._jitter = jitter
-        self._url, socket = _place(endpoint)
+        self._url, self._socket = _place(endpoint)
         self._headers = _headers(endpoint)
-        limits = httpx.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
-        self._extensions = {"timeout": limits.as_dict()}
-        self._transports = _transports(endpoint, self._url, socket)
-        # The one that was used last is lent first: its connection is open.
-        self._idle: queue.LifoQueue[httpx.HTTPTransport] = queue.LifoQueue()
-        for transport in self._transports:
-            self._idle.put(transport)
+        self._proxy = None if self._socket else _proxy(self._url)
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
+        self._http: aiohttp.ClientSession
 
-    def chat(self, body: Mapping[str, Any], seed: int) -> Json:
-        """Ask for one completion.
+    async def __aenter__(self) -> Self:
+        limit = self._endpoint.timeout_s
+        self._http = aiohttp.ClientSession(
+            connector=_connector(self._socket),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+            proxy=self._proxy,
+            timeout=aiohttp.ClientTimeout(total=limit, connect=min(CONNECT_S, limit)),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.close()
+
+    async def chat(self, body: Mapping[str, Any], seed: int) -> Json:
+        """Ask for one completion. Cancelled, it ends the request and gives its slot back.
 
         Args:
             body: a chat completions request. `messages`, `tools`, `tool_choice`, `response_format`
@@ -124,46 +139,28 @@ class Policy:
         Raises:
             EnvironmentFault: the body is not a request.
             PromptTooLong: the conversation does not fit the model's context.
-            ModelUnavailable: the server refused the request, or no attempt got a usable answer.
+            ModelUnavailable: the server refused the request, no attempt got a usable answer, or
+                the connection was closed.
         """
         payload = self._payload(body, seed)
         if self._endpoint.tools is ToolCalls.TEXT:
-            return tooltext.heard(payload, self._answer(tooltext.told(payload)))
-        return self._answer(payload)
+            return tooltext.heard(payload, await self._answer(tooltext.told(payload)))
+        return await self._answer(payload)
 
-    def _answer(self, payload: Json) -> Json:
+    async def _answer(self, payload: Json) -> Json:
         content, uses_tools = _encoded(payload), "tools" in payload
         attempts = self._endpoint.retries + 1
         for attempt in range(attempts):
             try:
-                return self._attempt(content, uses_tools)
+                return await self._attempt(content, uses_tools)
             except Transient as error:
                 failure = error
             if attempt + 1 < attempts:
-                self._sleep(self._wait(attempt, failure.wait_s))
+                await self._sleep(self._wait(attempt, failure.wait_s))
         raise ModelUnavailable(
             f"The model {self._endpoint.model} gave no usable answer in {attempts} attempts. "
             f"The last one: {failure}"
         )
-
-    def close(self) -> None:
-        """End it. Other threads' calls raise ModelUnavailable: those that wait between attempts at
-        once, those the server is answering once that attempt is over.
-        """
-        self._closed.set()
-        for transport in self._transports:
-            transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _payload(self, body: Mapping[str, Any], seed: int) -> Json:
         messages, asked = body.get("messages"), body.get("max_tokens")
@@ -185,47 +182,39 @@ class Policy:
             "stream": False,
         }
 
-    def _attempt(self, content: bytes, uses_tools: bool) -> Json:
-        transport = self._idle.get()
-        try:
-            if self._closed.is_set():
+    async def _attempt(self, content: bytes, uses_tools: bool) -> Json:
+        async with self._slots:
+            if self._http.closed:
                 raise ModelUnavailable("The connection to the model was closed.")
-            status, headers, answer = self._post(transport, content)
-        except (httpx.RequestError, httpx.StreamError) as error:
-            # Not `from error`: its own text may hold the key, and tracebacks are logged.
-            raise Transient(self._quote(f"{type(error).__name__}: {error}")) from None
-        except RuntimeError as error:
-            # What httpx raises if `close` came between the check and the request.
-            raise Transient(self._quote(str(error))) from None
-        finally:
-            self._idle.put(transport)
+            try:
+                status, headers, answer = await self._post(content)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                # Not `from error`: its own text may hold the key, and tracebacks are logged.
+                raise Transient(self._quote(self._failure(error))) from None
         if 200 <= status < 300:
             return answers.completion(answer)
         raise self._refusal(status, headers, answer, uses_tools)
 
-    def _post(
-        self, transport: httpx.HTTPTransport, content: bytes
-    ) -> tuple[int, httpx.Headers, bytes]:
-        deadline = time.monotonic() + self._endpoint.timeout_s
+    async def _post(self, content: bytes) -> tuple[int, Mapping[str, str], bytes]:
         answer = bytearray()
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers=self._headers,
-            content=content,
-            extensions=self._extensions,
-        )
-        with closing(transport.handle_request(request)) as response:
-            for chunk in response.iter_bytes():
+        async with self._http.post(self._url, data=content, allow_redirects=False) as response:
+            async for chunk in response.content.iter_any():
                 answer += chunk
                 if len(answer) > MAX_ANSWER_BYTES:
                     raise Transient(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    raise Transient(f"its answer took more than {self._endpoint.timeout_s:g} s")
-            return response.status_code, response.headers, self._without_key(bytes(answer))
+            return response.status, response.headers, self._without_key(bytes(answer))
+
+    def _failure(self, error: Exception) -> str:
+        """Why there was no answer. What holds pieces of one is not quoted: they may end in the
+        middle of the key."""
+        if isinstance(error, aiohttp.ClientOSError | aiohttp.ConnectionTimeoutError):
+            return f"{type(error).__name__}: {error}"
+        if isinstance(error, TimeoutError):
+            return f"its answer took more than {self._endpoint.timeout_s:g} s"
+        return f"its answer is cut off or not HTTP ({type(error).__name__})"
 
     def _refusal(
-        self, status: int, headers: httpx.Headers, answer: bytes, uses_tools: bool
+        self, status: int, headers: Mapping[str, str], answer: bytes, uses_tools: bool
     ) -> Exception:
         """What an answer that is not a success means."""
         error = answers.error(answer)
@@ -259,24 +248,15 @@ class Policy:
         return " ".join(text.split())[: answers.QUOTE]
 
 
-def _transports(
-    endpoint: Endpoint, url: httpx.URL, socket: str | None
-) -> list[httpx.HTTPTransport]:
-    """One for each request that may be under way, through the proxy that the surroundings name.
-
-    httpx's own pool looks at each of its connections at each request, so that one client for all
-    takes three times as long at 32 of them; and its client does what no server of models needs.
-    """
+def _connector(socket: str | None) -> aiohttp.BaseConnector:
+    """Its own limit is none: the slots say how many connections there are."""
+    if socket is not None:
+        return aiohttp.UnixConnector(socket, limit=0, keepalive_timeout=KEPT_S)
     trusted = httpx.create_ssl_context()
-    named = urllib.request.getproxies()
-    is_direct = socket is not None or urllib.request.proxy_bypass(url.host)
-    proxy = None if is_direct else named.get(url.scheme, named.get("all"))
-    return [
-        httpx.HTTPTransport(trusted, uds=socket, proxy=proxy) for _ in range(endpoint.concurrency)
-    ]
+    return aiohttp.TCPConnector(ssl=trusted, limit=0, keepalive_timeout=KEPT_S)
 
 
-def _place(endpoint: Endpoint) -> tuple[httpx.URL, str | None]:
+def _place(endpoint: Endpoint) -> tuple[URL, str | None]:
     """The address of chat completions, and the socket that it is behind, if there is one."""
     socket, base_url = None, endpoint.base_url
     if base_url.startswith("unix:/"):
@@ -289,9 +269,26 @@ def _place(endpoint: Endpoint) -> tuple[httpx.URL, str | None]:
     elif "@" in base_url:
         raise ModelUnavailable("The model's base_url holds a password; the API key is for that.")
     try:
-        return httpx.URL(f"{base_url.rstrip('/')}/chat/completions"), socket
-    except httpx.InvalidURL as error:
+        return URL(f"{base_url.rstrip('/')}/chat/completions"), socket
+    except ValueError as error:
         raise ModelUnavailable(f"The model's base_url cannot be read: {error}") from error
+
+
+def _proxy(url: URL) -> URL | None:
+    """The proxy that the surroundings name for this address."""
+    named = urllib.request.getproxies()
+    found = named.get(url.scheme, named.get("all"))
+    if found is None or urllib.request.proxy_bypass(url.host or ""):
+        return None
+    with suppress(ValueError):
+        proxy = URL(found)
+        if proxy.scheme in ("http", "https") and proxy.host:
+            return proxy
+    # Not shown: it may hold a password.
+    raise ModelUnavailable(
+        f"The proxy to the model is http(s)://host:port, and {url.scheme.upper()}_PROXY or "
+        "ALL_PROXY names something else."
+    )
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:

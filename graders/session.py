@@ -1,21 +1,22 @@
 """One sandboxed runner, driven: look at its tasks, run rollouts, relay the model.
 
-Threads: one reads and checks the runner's frames, a pool asks the model, and whoever calls `peek`
-or `run` does all the rest, so results are handed over in the caller's own thread.
+All of it happens in the thread that calls `peek` or `run`: an event loop reads the runner's frames
+and talks to the model while there is nothing else to do. Results are handed over outside of it.
 """
 
+import asyncio
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from graders import endings, protocol
-from graders.conversation import Message
+from graders.conversation import Body, Message
 from graders.errors import (
     EnvironmentFault,
     GraderError,
@@ -24,7 +25,7 @@ from graders.errors import (
     PromptTooLong,
 )
 from graders.fields import ProtocolError
-from graders.flight import Caps, Chat, Flight, Request, RolloutResult
+from graders.flight import Caps, Flight, Request, RolloutResult
 from graders.link import Link
 from graders.runner.frames import PROTO
 from graders.sandbox.base import Ending, Limits, Sandbox
@@ -44,7 +45,23 @@ class Watch(Protocol):
         """Take a line for the log; any thread may call it."""
 
 
-__all__ = ["Hello", "Launch", "Preview", "Request", "RolloutResult", "Session", "Watch"]
+class Model(Protocol):
+    """Who is asked; a session enters and leaves it, and asks from one event loop."""
+
+    async def chat(self, body: Body, seed: int) -> dict[str, Any]:
+        """A chat completion; `seed` is below 2**31."""
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+__all__ = ["Hello", "Launch", "Model", "Preview", "Request", "RolloutResult", "Session", "Watch"]
 
 LOOK_S = 0.1  # between looks at how long each rollout takes
 START_S = 60.0  # until the runner runs, before it touches contributed code
@@ -101,7 +118,7 @@ class _Answered:
 
     flight: Flight
     rid: int
-    future: Future[Mapping[str, Any]]
+    answer: asyncio.Task[dict[str, Any]]
 
 
 class Session:
@@ -115,18 +132,19 @@ class Session:
         self,
         sandbox: Sandbox,
         launch: Launch,
-        chat: Chat | None = None,
+        model: Model | None = None,
         watch: Watch | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._launch = launch
-        self._chat = chat
+        self._model = model
+        self._open = AsyncExitStack()
+        self._asked: set[asyncio.Task[dict[str, Any]]] = set()  # what the model has to answer
         self._watch = watch
         self._ids = 0
         self._rids: set[int] = set()
         self._flights: dict[int, Flight] = {}
         self._spent = (0.0, 0.0)  # seconds of finished rollouts: all, the model's
-        self._pool = ThreadPoolExecutor(launch.concurrency, "chat")
         self._ready = False
         self._next_look = 0.0
         self._link: Link
@@ -135,8 +153,10 @@ class Session:
     def __enter__(self) -> Self:
         launch = self._launch
         self._link = Link(self._sandbox, launch.bundle, launch.limits, launch.job)
-        self._link.listen(launch.reward_range)
         try:
+            if self._model is not None:
+                self._link.run(self._open.enter_async_context(self._model))
+            self._link.listen(launch.reward_range)
             self.hello = self._load()
         except BaseException:
             self._link.kill()
@@ -156,7 +176,8 @@ class Session:
 
     def close(self) -> Ending:
         """End the runner, by force if it does not end by itself. Safe to repeat."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if not self._link.is_closed:
+            self._link.run(self._leave())
         return self._link.close()
 
     def peek(self, tasks: Sequence[int]) -> list[Preview]:
@@ -191,7 +212,15 @@ class Session:
             message = self._next()
             for result in [*self._handle(message), *self._overdue()]:
                 left -= 1
+                self._link.flush()
                 on_result(result)
+
+    async def _leave(self) -> None:
+        """End what the model was asked, and leave it."""
+        for answer in self._asked:
+            answer.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
+        await self._open.aclose()
 
     def _load(self) -> Hello:
         launch = self._launch
@@ -261,16 +290,18 @@ class Session:
             return []
         if flight.over is not None:
             return self._cancel(flight)
-        if self._chat is None:
+        if self._model is None:
             raise ProtocolError("The runner asked for a model in a session that has none.")
-        future = self._pool.submit(self._chat, asked.body, flight.call_seed())
-        future.add_done_callback(lambda done: self._link.post(_Answered(flight, asked.rid, done)))
+        answer = self._link.begin(self._model.chat(asked.body, flight.call_seed()))
+        self._asked.add(answer)
+        answer.add_done_callback(lambda done: self._link.post(_Answered(flight, asked.rid, done)))
         return []
 
     def _answer(self, answered: _Answered) -> list[RolloutResult]:
         flight, rid = answered.flight, answered.rid
+        self._asked.discard(answered.answer)
         try:
-            reply = flight.answer(answered.future.result())
+            reply = flight.answer(answered.answer.result())
         except PromptTooLong as error:
             flight.fail("context", str(error))
         except ModelUnavailable as error:

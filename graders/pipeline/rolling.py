@@ -39,14 +39,14 @@ def _roll_out(
     held: Claim, heartbeat: Heartbeat, requests: list[Request], writer: "_Writer"
 ) -> None:
     evaluation = held.job.evaluation
-    with launching.prepared(evaluation) as prepared, policy(evaluation) as chat:
+    with launching.prepared(evaluation) as prepared:
         terms = launching.launch(
             evaluation,
             prepared,
             job=f"rollouts-{held.job.pk}-{held.token}",
             seconds=evaluation.profile.shard_seconds,
         )
-        with Session(prepared.sandbox, terms, chat.chat, heartbeat) as session:
+        with Session(prepared.sandbox, terms, policy(evaluation), heartbeat) as session:
             try:
                 session.run(requests, writer.take)
             finally:

@@ -160,7 +160,7 @@ class Running(ABC):
     sink: int
 
     @abstractmethod
-    def send_some(self, data: bytes | memoryview) -> int:
+    def send_some(self, data: bytes | bytearray | memoryview) -> int:
         """Write what fits now; returns how many bytes. Raises SandboxGone once nothing reads it."""
 
     @abstractmethod
@@ -171,7 +171,7 @@ class Running(ABC):
     def close_input(self) -> None:
         """End standard input: the inside reads end-of-file. Safe to repeat."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | bytearray) -> None:
         """Write all of `data` to standard input; raises SandboxGone once nothing reads it."""
         view = memoryview(data)
         while view := view[self.send_some(view) :]:

@@ -253,7 +253,7 @@ class BubblewrapRun(Run):
     def _read(self, n: int) -> bytes | None:
         return self._stdout.read(n)
 
-    def _write(self, data: bytes | memoryview) -> int:
+    def _write(self, data: bytes | bytearray | memoryview) -> int:
         return self._stdin.write(data) or 0
 
     def _end_input(self) -> None:

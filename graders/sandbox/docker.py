@@ -307,7 +307,7 @@ class DockerRun(Run):
         self._stderr.add(stderr)
         return stdout or None
 
-    def _write(self, data: bytes | memoryview) -> int:
+    def _write(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return self._socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:

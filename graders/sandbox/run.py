@@ -52,7 +52,7 @@ class Run(Running):
         """Up to `n` bytes of standard output without waiting; None if there are none now."""
 
     @abstractmethod
-    def _write(self, data: bytes | memoryview) -> int:
+    def _write(self, data: bytes | bytearray | memoryview) -> int:
         """Write what fits without waiting; OSError once nobody reads."""
 
     @abstractmethod
@@ -71,11 +71,11 @@ class Run(Running):
     def _collect(self) -> Outcome:
         """Called once, after the end and the last output: read the outcome, remove all traces."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | bytearray) -> None:
         with self._whole_lock:  # Or what two threads send would be mixed.
             super().send(data)
 
-    def send_some(self, data: bytes | memoryview) -> int:
+    def send_some(self, data: bytes | bytearray | memoryview) -> int:
         with self._send_lock:
             if self._ended.is_set():
                 raise SandboxGone("the sandbox has ended")

@@ -19,11 +19,10 @@ from graders.bundling.index import Index, default_url
 from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
-from graders.flight import Chat
 from graders.runner.formats import ADAPTERS
 from graders.sandbox import Sandbox
 from graders.sandbox.base import Limits
-from graders.session import Launch, Request, RolloutResult, Session
+from graders.session import Launch, Model, Request, RolloutResult, Session
 from tests.bundling.conftest import Shelf
 from tests.runner.bench import carried_out
 
@@ -57,15 +56,15 @@ class Bundled:
         }
         return Launch(**{**terms, **changes})
 
-    def session(self, chat: Chat | None = None, **changes: Any) -> Session:
+    def session(self, chat: Model | None = None, **changes: Any) -> Session:
         return Session(self.sandbox, self.launch(**changes), chat)
 
-    def run(self, chat: Chat, requests: list[Request], **changes: Any) -> list[RolloutResult]:
+    def run(self, chat: Model, requests: list[Request], **changes: Any) -> list[RolloutResult]:
         """The results in the order of the requests."""
         with self.session(chat, **changes) as session:
             return carried_out(session, requests)
 
-    def is_repeatable(self, chat: Chat, tasks: int = 6, **changes: Any) -> bool:
+    def is_repeatable(self, chat: Model, tasks: int = 6, **changes: Any) -> bool:
         """Whether rewards and transcripts are the same alone and with twelve at once."""
         requests = [Request(task, n, 1000 * task + n) for task in range(tasks) for n in range(4)]
         alone, together = (

@@ -1,8 +1,9 @@
 """Environments written to a folder, and sessions with them."""
 
+import asyncio
 import textwrap
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,19 @@ class Chat:
     def __init__(self, say: Callable[[list[dict[str, str]], int], Any]) -> None:
         self.say = say
         self.asked: list[tuple[dict[str, Any], int]] = []
-        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(32)  # `say` may wait
 
-    def __call__(self, body: dict[str, Any], seed: int) -> dict[str, Any]:
-        with self._lock:
-            self.asked.append((body, seed))
-        said = self.say(body["messages"], seed)
+    async def chat(self, body: dict[str, Any], seed: int) -> dict[str, Any]:
+        self.asked.append((body, seed))
+        loop = asyncio.get_running_loop()
+        said = await loop.run_in_executor(self._pool, self.say, body["messages"], seed)
         return completion(said) if isinstance(said, str) else said
+
+    async def __aenter__(self) -> "Chat":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing was opened."""
 
 
 class Bench:

@@ -50,7 +50,7 @@ class LocalRunning(Running):
     def pid(self) -> int:
         return self._process.pid
 
-    def send_some(self, data: bytes | memoryview) -> int:
+    def send_some(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return self._process.stdin.write(data) or 0
         except (OSError, ValueError) as error:
