@@ -186,6 +186,8 @@ class Policy:
         async with self._slots:
             if self._http.closed:
                 raise ModelUnavailable("The connection to the model was closed.")
+            # The loop may have stood still: it sees first which connections the server closed.
+            await asyncio.sleep(0)
             try:
                 status, headers, answer = await self._post(content)
             except (aiohttp.ClientError, TimeoutError) as error:

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from django.conf import settings
 from bench.instant import MODEL, completion
 from bench.model import Model, running
 from graders.policy import Endpoint, Policy, Sampler
+from tests.graders.scripted import Talk
 
 ASK = {"messages": [{"role": "user", "content": "6 * 7"}]}
 SMALL = ["--rounds", "1", "--rollouts", "40", "--ways", "bubblewrap", "verifiers"]
@@ -26,9 +26,8 @@ def model() -> Iterator[Model]:
 
 
 def test_the_model_answers_our_client_and_counts(model: Model) -> None:
-    with Policy(Endpoint(model.url, MODEL), Sampler()) as policy, ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda seed: policy.chat(ASK, seed), range(50)))
-    assert answers == [completion("42")] * 50
+    with Talk(Policy(Endpoint(model.url, MODEL), Sampler())) as policy:
+        assert policy.chats(ASK, range(50)) == [completion("42")] * 50
     seen = model.look()
     assert seen["asked"] == 50
     assert 0 < seen["cpu"] < 5

@@ -1,18 +1,20 @@
 """A chat completions server on loopback that does what a test tells it to."""
 
+import asyncio
 import json
 import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from graders.policy import Endpoint, Policy, Sampler
 
 KEY = "sk-very-secret"
 ASK = {"messages": [{"role": "user", "content": "2 + 2?"}]}
+T = TypeVar("T")
 Behaviour = Callable[["Handler"], None]
 
 
@@ -132,10 +134,46 @@ def drip(handler: Handler) -> None:
         pass
 
 
+class Talk:
+    """A policy in an event loop that runs while it is asked."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __enter__(self) -> Self:
+        self._runner = asyncio.Runner()
+        self._runner.run(self.policy.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self.policy.__aexit__(None, None, None))
+        self._runner.close()
+
+    def chat(self, body: dict[str, Any], seed: int) -> dict[str, Any]:
+        return self.run(self.policy.chat(body, seed))
+
+    def chats(self, body: dict[str, Any], seeds: Iterable[int]) -> list[dict[str, Any]]:
+        """The answers to a request with each of these seeds, asked for at once."""
+
+        async def ask() -> list[dict[str, Any]]:
+            return await asyncio.gather(*(self.policy.chat(body, seed) for seed in seeds))
+
+        return self.run(ask())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+
 def policy(
     server: Server, waits: list[float], sampler: Sampler | None = None, **changed: Any
-) -> Policy:
+) -> Talk:
+    """One that writes down how long it would wait between attempts, and does not."""
     endpoint = Endpoint(
         **({"base_url": server.base_url, "model": "m", "api_key": KEY, "timeout_s": 5.0} | changed)
     )
-    return Policy(endpoint, sampler or Sampler(), sleep=waits.append, jitter=lambda low, high: high)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    made = Policy(endpoint, sampler or Sampler(), sleep=sleep, jitter=lambda low, high: high)
+    return Talk(made)

@@ -1,15 +1,29 @@
 """The reference model's client: what is asked, what comes back, and how many at once."""
 
+import asyncio
+import gc
 import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from base64 import b64encode
 
 import pytest
 
 from graders.errors import EnvironmentFault, ModelUnavailable
 from graders.policy import Endpoint, Policy, Sampler
-from tests.graders.scripted import ASK, KEY, Handler, Server, completion, hang_up, ok, policy, says
+from tests.graders.scripted import (
+    ASK,
+    KEY,
+    Handler,
+    Server,
+    Talk,
+    completion,
+    dawdle,
+    hang_up,
+    ok,
+    policy,
+    says,
+)
 
 
 @pytest.fixture
@@ -128,9 +142,8 @@ def test_no_more_requests_at_once_than_allowed(server, waits):
         ok()(handler)
 
     server.play(busy)
-    with policy(server, waits, concurrency=3) as model, ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda seed: model.chat(ASK, seed=seed), range(24)))
-    assert answers == [completion()] * 24
+    with policy(server, waits, concurrency=3) as model:
+        assert model.chats(ASK, range(24)) == [completion()] * 24
     assert most == [3]
     assert sorted(body["seed"] for _, _, body in server.seen) == list(range(24))
 
@@ -155,47 +168,104 @@ def test_waiting_for_a_slot_is_no_timeout(server, waits):
         ok()(handler)
 
     server.play(slow)
-    with (
-        policy(server, waits, concurrency=1, timeout_s=0.6) as model,
-        ThreadPoolExecutor(6) as pool,
-    ):
-        answers = list(pool.map(lambda seed: model.chat(ASK, seed=seed), range(6)))
-    assert answers == [completion()] * 6
+    with policy(server, waits, concurrency=1, timeout_s=0.6) as model:
+        assert model.chats(ASK, range(6)) == [completion()] * 6
     assert waits == []
 
 
 def test_waiting_to_try_again_takes_no_slot(server):
     """One call waits between attempts; the only slot is free for another all that time."""
-    waiting, release = threading.Event(), threading.Event()
+    waiting, release = asyncio.Event(), asyncio.Event()
 
-    def sleep(_: float) -> None:
+    async def sleep(_: float) -> None:
         waiting.set()
-        assert release.wait(10)
+        await release.wait()
+
+    async def ask() -> None:
+        slow = asyncio.create_task(model.policy.chat(ASK, 1))
+        await waiting.wait()
+        assert await model.policy.chat(ASK, seed=2) == completion()
+        release.set()
+        assert await slow == completion()
 
     server.play(says(500, {}), ok())
     endpoint = Endpoint(server.base_url, "m", concurrency=1)
-    with Policy(endpoint, Sampler(), sleep=sleep) as model, ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(model.chat, ASK, 1)
-        assert waiting.wait(10)
-        assert model.chat(ASK, seed=2) == completion()
-        release.set()
-        assert slow.result(10) == completion()
+    with Talk(Policy(endpoint, Sampler(), sleep=sleep)) as model:
+        model.run(asyncio.wait_for(ask(), 10))
 
 
-def test_close_ends_a_wait(server):
-    server.play(says(429, {}, Retry_After="60"))
-    model = Policy(Endpoint(server.base_url, "m"), Sampler())
-    with ThreadPoolExecutor(1) as pool:
-        started = time.monotonic()
-        call = pool.submit(model.chat, ASK, 1)
+@pytest.mark.parametrize("failure", [dawdle, says(429, {}, Retry_After="60")])
+def test_cancelled_a_call_ends_at_once_and_its_slot_is_free(server, failure):
+    """While the server is answering, and while it waits between attempts."""
+
+    async def ask() -> None:
+        slow = asyncio.create_task(model.policy.chat(ASK, 1))
         while not server.seen:
-            time.sleep(0.01)
-        model.close()
-        with pytest.raises(ModelUnavailable, match="closed"):
-            call.result(10)
-    assert time.monotonic() - started < 10
-    with pytest.raises(ModelUnavailable, match="closed"):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        slow.cancel()
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        assert await model.policy.chat(ASK, seed=2) == completion()
+        assert time.monotonic() - began < 0.4
+
+    server.play(failure, ok())
+    with Talk(Policy(Endpoint(server.base_url, "m", concurrency=1), Sampler())) as model:
+        model.run(asyncio.wait_for(ask(), 10))
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(server, waits):
+    peers = []
+
+    def once(handler: Handler) -> None:
+        peers.append(handler.client_address)
+        ok()(handler)
+        handler.close_connection = True
+
+    server.play(once)
+    with policy(server, waits) as model:
+        for seed in range(5):
+            model.chat(ASK, seed)
+            time.sleep(0.05)
+    assert waits == []
+    assert len(set(peers)) == 5
+
+
+def test_left_it_answers_nobody(server, waits):
+    with policy(server, waits) as model:
         model.chat(ASK, seed=1)
+    with pytest.raises(ModelUnavailable, match="closed"):
+        asyncio.run(model.policy.chat(ASK, seed=1))
+
+
+def test_nothing_is_left_open(server, waits, recwarn):
+    with policy(server, waits, concurrency=3) as model:
+        model.chats(ASK, range(6))
+    gc.collect()
+    assert not [str(one.message) for one in recwarn if one.category is ResourceWarning]
+
+
+def test_the_proxy_that_the_surroundings_name_is_asked(server, waits, monkeypatch):
+    """With no name of its own looked up, so the host need not exist."""
+    proxy = server.base_url.removesuffix("/v1").replace("//", "//hub:secret@")
+    monkeypatch.setenv("http_proxy", proxy)
+    with policy(server, waits, base_url="http://model.invalid/v1") as model:
+        assert model.chat(ASK, seed=1) == completion()
+    path, headers, _ = server.seen[0]
+    assert path == "http://model.invalid/v1/chat/completions"
+    assert headers["Proxy-Authorization"] == f"Basic {b64encode(b'hub:secret').decode()}"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with policy(server, waits) as model:
+        model.chat(ASK, seed=1)
+    assert server.seen[1][0] == "/v1/chat/completions"
+
+
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://hub:secret@127.0.0.1:1080")
+    with pytest.raises(ModelUnavailable, match="ALL_PROXY") as caught:
+        Policy(Endpoint("http://model.invalid/v1", "m"), Sampler())
+    assert "secret" not in str(caught.value)
 
 
 def test_nobody_there(server, waits):
@@ -203,7 +273,7 @@ def test_nobody_there(server, waits):
     with policy(server, waits, retries=1) as model, pytest.raises(ModelUnavailable) as caught:
         model.chat(ASK, seed=1)
     assert "in 2 attempts" in str(caught.value)
-    assert "ConnectError" in str(caught.value)
+    assert "ClientConnectorError" in str(caught.value)
     assert waits == [0.5]
 
 

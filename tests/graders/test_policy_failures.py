@@ -13,6 +13,7 @@ from tests.graders.scripted import (
     ASK,
     KEY,
     Handler,
+    Talk,
     choices,
     completion,
     cut_off,
@@ -87,8 +88,13 @@ def test_waits_are_drawn_from_zero_to_the_backoff(server):
 
     server.play(says(500, {}), says(500, {}), ok())
     slept: list[float] = []
-    with Policy(Endpoint(server.base_url, "m"), Sampler(), sleep=slept.append, jitter=jitter) as m:
-        m.chat(ASK, seed=1)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    endpoint = Endpoint(server.base_url, "m")
+    with Talk(Policy(endpoint, Sampler(), sleep=sleep, jitter=jitter)) as model:
+        model.chat(ASK, seed=1)
     assert (drawn, slept) == ([(0, 0.5), (0, 1)], [0, 0])
 
 

@@ -10,12 +10,11 @@ from graders import services
 from graders.errors import EnvironmentFault, ModelUnavailable
 from graders.models import Evaluation, Profile, ReferenceModel
 from graders.pipeline import rolling
-from graders.policy import Policy
 from graders.replies import Reply
 from graders.runner.frames import MAX_CALLS, MAX_NAME
 from graders.tooltext import ToolCalls, write
 from tests.factories import SMALL_PROFILE, make_version
-from tests.graders.scripted import ASK, Server, completion, ok, policy, says
+from tests.graders.scripted import ASK, Server, Talk, completion, ok, policy, says
 
 ADD = {
     "type": "function",
@@ -49,9 +48,9 @@ def evaluation(db: None) -> Evaluation:
 
 
 @pytest.fixture
-def embedded(evaluation: Evaluation) -> Iterator[Policy]:
+def embedded(evaluation: Evaluation) -> Iterator[Talk]:
     """The real embedded server, which knows no tools."""
-    with rolling.policy(evaluation) as opened:
+    with Talk(rolling.policy(evaluation)) as opened:
         yield opened
 
 
@@ -163,6 +162,6 @@ def test_an_evaluation_goes_on_as_it_began(evaluation: Evaluation, server: Serve
         found = Evaluation.objects.get(pk=evaluation.pk)
         if forgotten:
             del found.settings["tool_calls"]
-        with rolling.policy(found) as model:
+        with Talk(rolling.policy(found)) as model:
             model.chat(ASK | TOOLS, seed=1)
     assert [body.get("tools") for _, _, body in server.seen] == [None, [ADD]]

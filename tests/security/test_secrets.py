@@ -27,7 +27,7 @@ from hub.accounts.tokens import TokenAuthentication
 from hub.audit.models import Event
 from hub.redaction import Formatter, redact
 from tests.factories import make_model, make_user
-from tests.graders.scripted import ASK, Handler, Server
+from tests.graders.scripted import ASK, Handler, Server, Talk
 
 pytestmark = pytest.mark.django_db
 
@@ -233,7 +233,7 @@ def test_a_model_server_that_echoes_the_key_gives_it_to_nobody(
 ) -> None:
     server.play(echo(status, where))
     endpoint = Endpoint(base_url=server.base_url, model="m", api_key=KEY, retries=1)
-    with Policy(endpoint, Sampler(), sleep=lambda _: None) as policy:
+    with Talk(Policy(endpoint, Sampler(), jitter=lambda low, high: 0.0)) as policy:
         try:
             said = str(policy.chat(ASK, 1))
         except Exception as error:
