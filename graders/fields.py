@@ -22,6 +22,8 @@ class ProtocolError(EnvironmentFault):
 
 def clean(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 
@@ -133,6 +135,7 @@ class Fields:
         return Fields(self._take(key), f'"{key}" of {self.name}')
 
     def _take(self, key: str) -> Any:
-        if key not in self._left:
-            raise self.wrong(key, "is missing")
-        return self._left.pop(key)
+        try:
+            return self._left.pop(key)
+        except KeyError:
+            raise self.wrong(key, "is missing") from None

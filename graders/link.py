@@ -56,6 +56,7 @@ class Link:
         self._events: deque[object] = deque()
         self._ended = object()
         self._is_waiting = False
+        self._is_writing = False
         mounts = (Mount(bundle, "/env"), Mount(RUNNER, "/opt/practicum_runner"))
         try:
             spec = Spec(job=job, argv=ARGV, mounts=mounts, limits=limits, env=ENV)
@@ -85,13 +86,17 @@ class Link:
         """
         try:
             while self._unsent:
-                if not (sent := self._running.send_some(self._unsent)):
-                    self._loop.add_writer(self._running.sink, self.flush)
-                    return
+                sent = self._running.send_some(self._unsent)
                 del self._unsent[:sent]
+                if not sent:
+                    break
         except SandboxGone:
             self._unsent.clear()  # What it still had to say comes before its end.
-        self._loop.remove_writer(self._running.sink)
+        if self._unsent and not self._is_writing:
+            self._loop.add_writer(self._running.sink, self.flush)
+        elif self._is_writing and not self._unsent:
+            self._loop.remove_writer(self._running.sink)
+        self._is_writing = bool(self._unsent)
 
     def next(self) -> object | None:
         """The runner's next message, whatever else was posted, or the Ending of the runner.
@@ -100,9 +105,7 @@ class Link:
         """
         if not self._events:
             self.flush()
-            self._is_waiting = True
-            self._loop.run_forever()
-            self._is_waiting = False
+            self._wait()
         event = self._events.popleft() if self._events else None
         if isinstance(event, ProtocolError):
             raise event
@@ -142,6 +145,14 @@ class Link:
                 self._running.send(self._unsent)
             self._running.close_input()
             return self._running.wait()
+
+    def _wait(self) -> None:
+        """Run the loop until something is posted, or a tick is over."""
+        self._is_waiting = True
+        try:
+            self._loop.run_forever()
+        finally:
+            self._is_waiting = False
 
     def _tick(self) -> None:
         self._wake()

@@ -31,6 +31,7 @@ BACKOFF_LIMIT_S: Final = 30.0
 RETRY_AFTER_LIMIT_S: Final = 60.0
 KEY_LENGTH: Final = 12  # of a key that is one: some servers take any word
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _RETRIED: Final = frozenset({408, 409, 425, 429})
 
 
@@ -308,4 +309,4 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
 
 def _encoded(payload: Json) -> bytes:
     """The payload as UTF-8 JSON, each half of a surrogate pair made a question mark."""
-    return json.dumps(payload, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    return _JSON.encode(payload).encode("utf-8", "replace")

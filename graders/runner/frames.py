@@ -129,6 +129,7 @@ def _check(value: object, depth: int) -> None:
 # Types whose values need no further look: the quick way for most of a frame.
 _TEXT = frozenset({str})
 _PLAIN = frozenset({str, bool, type(None)})
+_BOTH = frozenset({dict, list})
 
 
 def _check_inside(value: Any, depth: int) -> None:
@@ -139,7 +140,10 @@ def _check_inside(value: Any, depth: int) -> None:
             raise FrameError("an object's keys must be text")
         value = value.values()
     for item in value:
-        if type(item) not in _PLAIN:
+        kind = type(item)
+        if kind in _BOTH:
+            _check_inside(item, depth - 1)
+        elif kind not in _PLAIN:
             _check(item, depth - 1)
 
 

@@ -1,5 +1,6 @@
 """What the worker does around rollouts: caps, the model's failures, time, and whose fault it is."""
 
+import asyncio
 import signal
 import threading
 import time
@@ -261,6 +262,33 @@ def test_time_spent_on_the_model_is_ours(bench: Bench) -> None:
 
     with pytest.raises(PlatformFault, match="2 s passed, most of it waiting for the model"):
         bench.run(Chat(say), REQUESTS, limits=Limits(seconds=2.0), max_turns=99)
+
+
+class Silent(Chat):
+    """A model that is asked and never answers; `ends` says how that went."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda *_: "")
+        self.ends: list[str] = []
+
+    async def chat(self, body: dict[str, Any], seed: int) -> dict[str, Any]:
+        self.asked.append((body, seed))
+        try:
+            return await asyncio.get_running_loop().create_future()
+        finally:
+            self.ends.append("call")
+
+    async def __aexit__(self, *_: object) -> None:
+        self.ends.append("model")
+
+
+def test_what_the_model_was_asked_ends_with_the_session(bench: Bench) -> None:
+    bench.write(ENDLESS)
+    chat = Silent()
+    with pytest.raises(PlatformFault, match="waiting for the model"):
+        bench.run(chat, REQUESTS, limits=Limits(seconds=2.0))
+    assert len(chat.asked) == len(REQUESTS)
+    assert chat.ends == ["call"] * len(REQUESTS) + ["model"]
 
 
 def ending(reason: EndReason, stderr: str = "", code: int = 1) -> Ending:

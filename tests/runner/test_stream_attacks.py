@@ -131,6 +131,19 @@ def test_a_frame_that_comes_byte_by_byte_counts(bench: Bench) -> None:
     assert bench.run(Chat(lambda *_: "x"), REQUESTS[:1])[0].reward == 0.5
 
 
+def test_a_runner_that_writes_before_it_reads_holds_nobody_up(bench: Bench) -> None:
+    """More than the pipes hold, in both directions at once."""
+    bench.scripted(
+        "runs = [run] + [reader.read() for _ in range(2)]\n"
+        "for at, one in enumerate(runs): model(one['id'], rid=at, text='x' * 2**20)\n"
+        "for _ in range(500): send('log', level='info', text='x' * 4000)\n"
+        "said = [reader.read()['body']['choices'][0]['message']['content'] for _ in runs]\n"
+        "for one, text in zip(runs, said): result(one['id'], turns=len(text) >> 19)"
+    )
+    results = bench.run(Chat(lambda *_: "x" * 2**19), REQUESTS, limits=Limits(seconds=20.0))
+    assert [(one.reward, one.turns) for one in results] == [(1.0, 1)] * 3
+
+
 def test_half_a_frame_holds_nobody_up(bench: Bench) -> None:
     bench.scripted("os.write(1, b'\\0\\0\\1\\0{')\nimport time; time.sleep(99)")
     began = time.monotonic()
