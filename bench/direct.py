@@ -5,29 +5,52 @@ Standard library only, and run by an interpreter without site-packages, as the r
 
 import json
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
-from graders.runner.attempts import Attempt
+from graders.runner.attempts import Attempt, Model, Shared
+from graders.runner.formats.base import Adapter
 from graders.runner.isolation import Guard
 from graders.runner.loading import extend_path, load
+from graders.runner.loops import Loops
+from graders.runner.scheduler import Scheduler
+from graders.runner.wire import Wire
 
 
 class Desk:
-    """Takes the place of the wire to the worker: whoever asks is answered at once."""
+    """Takes the place of the wire to the worker: every question is answered at once."""
 
-    def __init__(self, completion: dict[str, Any]) -> None:
-        self._reply = {"body": completion}
-        self._here = threading.local()
+    def __init__(self, scheduler: Scheduler, completion: dict[str, Any]) -> None:
+        self._scheduler = scheduler
+        self._completion = completion
+        self.model = Model(cast(Wire, self))
 
-    def serve(self, attempt: Attempt) -> None:
-        """Answer this thread's attempt from now on."""
-        self._here.attempt = attempt
+    def send_soon(self, kind: str, **keys: Any) -> None:
+        reply = {"rid": keys["rid"], "body": self._completion}
+        self._scheduler.post(lambda: self.model.answer(reply))
 
-    def send(self, kind: str, **keys: Any) -> None:
-        self._here.attempt.answer(keys["rid"], self._reply)
+
+def rollouts(adapter: Adapter, terms: dict[str, Any]) -> list[float]:
+    """The rewards of all rollouts, `concurrency` of which are under way at once."""
+    rewards, scheduler = dict[int, float](), Scheduler()
+    desk = Desk(scheduler, terms["completion"])
+    guard = Guard(30.0, lambda: None, lambda: None)
+    shared = Shared(desk.model, guard, scheduler, Loops(scheduler))
+
+    async def some(numbers: Iterator[int]) -> None:
+        for number in numbers:
+            turns = {"task": number, "seed": number, "max_turns": terms["max_turns"]}
+            attempt = Attempt(shared, number, **turns)
+            rewards[number] = (await adapter.rollout(attempt)).reward
+        if len(rewards) == terms["count"]:
+            scheduler.stop()
+
+    numbers = iter(range(terms["count"]))
+    for _ in range(terms["concurrency"]):
+        scheduler.begin(some(numbers))
+    scheduler.run()
+    return [rewards[number] for number in range(terms["count"])]
 
 
 def main() -> None:
@@ -42,18 +65,8 @@ def main() -> None:
         terms["entry"], terms["args"], terms["format"], terms["reward_range"], lambda text: None
     )
     loaded = time.perf_counter()
-    guard = Guard(30.0, lambda: None)
-    desk: Any = Desk(terms["completion"])
-
-    def one(number: int) -> float:
-        turns = terms["max_turns"]
-        attempt = Attempt(desk, guard, number, task=number, seed=number, max_turns=turns)
-        desk.serve(attempt)
-        return adapter.rollout(attempt).reward
-
     spent = time.process_time()
-    with ThreadPoolExecutor(terms["concurrency"]) as pool:
-        rewards = list(pool.map(one, range(terms["count"])))
+    rewards = rollouts(adapter, terms)
     ran, spent = time.perf_counter(), time.process_time() - spent
     said = {"load": loaded - began, "run": ran - loaded, "cpu": spent, "rewards": rewards}
     json.dump(said, sys.stdout)

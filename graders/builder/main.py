@@ -42,7 +42,7 @@ def main() -> NoReturn:
     # Build scripts run as this very user: they shall not look into this process or its files.
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     wire = Wire.claim()
-    while (frame := wire.receive()) is not None and frame["type"] != "bye":
+    while (frame := wire.receive()) is not None:
         match frame["type"]:
             case "start":
                 web = Web(wire)

@@ -40,6 +40,8 @@ def describe(error: BaseException, paths: Sequence[str]) -> str:
 
     Where it comes of a try to reach the network, a line between them says what to do.
     """
+    if isinstance(error.__cause__, StopIteration):
+        error = error.__cause__  # Which a coroutine cannot raise as it is.
     lines = [_headline(error)]
     if any(map(_is_offline, _chain(error))):
         lines.append(OFFLINE)

@@ -71,6 +71,10 @@ class FrameReader:
             raise FrameCut("the stream ended inside a frame")
         return decode(payload)
 
+    def has_more(self) -> bool:
+        """Whether a part of the next frame, or all of it, is here already."""
+        return bool(self._ahead)
+
     def _exactly(self, size: int) -> bytes:
         """`size` bytes, none if the stream is at its end."""
         while len(self._ahead) < size:
@@ -129,7 +133,7 @@ def _check(value: object, depth: int) -> None:
 # Types whose values need no further look: the quick way for most of a frame.
 _TEXT = frozenset({str})
 _PLAIN = frozenset({str, bool, type(None)})
-_BOTH = frozenset({dict, list})
+_NESTED = frozenset({dict, list, tuple})
 
 
 def _check_inside(value: Any, depth: int) -> None:
@@ -141,9 +145,9 @@ def _check_inside(value: Any, depth: int) -> None:
         value = value.values()
     for item in value:
         kind = type(item)
-        if kind in _BOTH:
+        if kind in _NESTED:
             _check_inside(item, depth - 1)
-        elif kind not in _PLAIN:
+        elif kind not in _PLAIN and not (kind is int and -MAX_INT <= item <= MAX_INT):
             _check(item, depth - 1)
 
 

@@ -1,11 +1,12 @@
 """One call into contributed code at a time, each with its rollout's own global random state.
 
 Environments draw from the global `random` and `numpy.random`. With rollouts running side by side
-they would draw from one stream in whatever order threads happen to run, and no rollout could be
-repeated. So each rollout owns its states, which are laid in around every call and taken out after.
+they would draw from one stream in whatever order answers happen to come, and no rollout could be
+repeated. So each rollout owns its states, which are laid in for its calls and taken out for those
+of another.
 
 A call that takes too long is interrupted where Python allows it, between two bytecodes. One that
-hangs in C holds the lock that all others need, and only ends with the process.
+hangs in C holds up all others, and only ends with the process.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import getstate, setstate
 from random import seed as set_seed
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,9 +36,13 @@ class CallTimeout(BaseException):
 
 
 class Stream:
-    """One owner's state of the global random generators. `seed` is an int of any size."""
+    """One owner's state of the global random generators. `seed` is an int of any size.
+
+    It `is_over` once nobody draws from it any more.
+    """
 
     def __init__(self, seed: int) -> None:
+        self.is_over = False
         self._seed = seed
         self._python: Any = None
         self._numpy: Any = None
@@ -60,6 +65,8 @@ class Stream:
 
     def take_out(self) -> None:
         """Keep the global state as this owner's."""
+        if self.is_over:
+            return
         self._python = getstate()
         numpy = sys.modules.get("numpy.random")
         if numpy is None or (self._seeded and self._seeded == _held(numpy)):
@@ -75,29 +82,38 @@ def _held(numpy: Any) -> bytes:
     return ctypes.string_at(generator.ctypes.state_address, MT19937_BYTES)
 
 
+class Owner(Protocol):
+    """Whose call into contributed code it is."""
+
+    is_unwanted: bool
+
+
 @dataclass
 class Visit:
     """A call into contributed code that is under way. `began` is monotonic seconds."""
 
-    owner: object
+    owner: Owner
     thread: int
     began: float
     interrupted: bool = False
 
 
 class Guard:
-    """Lets one thread at a time into contributed code, for at most `call_s` seconds.
+    """Calls into contributed code from one thread, each for at most `call_s` seconds.
 
-    `on_stuck` is called, from another thread, when a call could not be interrupted.
+    From a thread of its own, `on_long` is called ten times a second while a call takes long, and
+    `on_stuck` when one could not be interrupted.
     """
 
-    def __init__(self, call_s: float, on_stuck: Callable[[], None]) -> None:
+    def __init__(
+        self, call_s: float, on_long: Callable[[], None], on_stuck: Callable[[], None]
+    ) -> None:
         self.call_s = call_s
+        self._on_long = on_long
         self._on_stuck = on_stuck
         self._lock = threading.Lock()
-        self._holder: int | None = None
-        self._visit_lock = threading.Lock()
         self._visit: Visit | None = None
+        self._stream: Stream | None = None  # which is laid in
 
     def watch(self) -> None:
         """Start the thread that interrupts calls that take too long."""
@@ -105,83 +121,63 @@ class Guard:
 
     def call(
         self,
-        owner: object,
+        owner: Owner,
         stream: Stream,
-        unwanted: threading.Event,
         function: Callable[P, T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """`function(...)` under `stream`; raises Cancelled, without calling, once `unwanted`."""
-        while not self._lock.acquire(timeout=POLL_S):
-            if unwanted.is_set():
-                raise Cancelled
-        try:
-            self._enter(owner, stream, unwanted)
-            result = function(*args, **kwargs)
-            stream.take_out()
-            return result
-        except (Cancelled, CallTimeout):
-            raise
-        except BaseException:
-            stream.take_out()
-            raise
-        finally:
-            self._leave()
-
-    def pause(
-        self, owner: object, stream: Stream, unwanted: threading.Event, wait: Callable[[], T]
-    ) -> T:
-        """What `wait()` gives, while others may come in. For code inside a `call` of `owner`.
-
-        Raises Cancelled afterwards, once `unwanted`.
-        """
-        stream.take_out()
-        self._leave()
-        try:
-            return wait()
-        finally:
-            self._lock.acquire()
-            self._enter(owner, stream, unwanted)
-
-    def _enter(self, owner: object, stream: Stream, unwanted: threading.Event) -> None:
-        """Begin a visit, the lock being held: `_leave` gives it back, whatever is raised here."""
-        self._holder = threading.get_ident()
-        if unwanted.is_set():
+        """`function(...)` under `stream`; raises Cancelled, without calling, if it is unwanted."""
+        if owner.is_unwanted:
             raise Cancelled
-        stream.lay_in()
-        self._visit = Visit(owner, threading.get_ident(), time.monotonic())
-
-    def _leave(self) -> None:
-        # An interruption may arrive in here, too; the lock must be given back all the same.
+        self._lay_in(stream)
+        visit = Visit(owner, threading.get_ident(), time.monotonic())
         try:
-            with self._visit_lock:
-                self._visit = None
+            self._visit = visit
+            return function(*args, **kwargs)
         finally:
             self._visit = None
-            if self._holder == threading.get_ident():
-                self._holder = None
-                self._lock.release()
+            self._leave(visit)
 
-    def interrupt(self, owner: object, reason: type[BaseException] = Cancelled) -> None:
+    def _lay_in(self, stream: Stream) -> None:
+        """Exchange the streams, unless it was the last one anyway."""
+        if stream is not self._stream:
+            if self._stream is not None:
+                self._stream.take_out()
+            stream.lay_in()
+            self._stream = stream
+
+    def _leave(self, visit: Visit) -> None:
+        with self._lock:  # Whoever is about to interrupt it has done so.
+            if visit.interrupted:  # What has not arrived yet would hit who comes next.
+                _raise_in(visit.thread, None)
+
+    def interrupt(self, owner: Owner, reason: type[BaseException] = Cancelled) -> None:
         """Raise `reason` inside the call that `owner` is in; nothing if it is in none."""
-        with self._visit_lock:
+        with self._lock:
             visit = self._visit
             if visit is not None and visit.owner is owner and not visit.interrupted:
                 visit.interrupted = True
                 visit.began = min(visit.began, time.monotonic() - self.call_s)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(visit.thread), ctypes.py_object(reason)
-                )
+                _raise_in(visit.thread, reason)
 
     def _watch(self) -> None:
+        before: Visit | None = None
         while True:
             time.sleep(POLL_S)
-            visit = self._visit
-            if visit is None:
+            before, visit = self._visit, before
+            if visit is None or visit is not before:
                 continue
+            self._on_long()
             over = time.monotonic() - visit.began - self.call_s
             if over > STUCK_S:
                 self._on_stuck()
             elif over > 0:
                 self.interrupt(visit.owner, CallTimeout)
+
+
+def _raise_in(thread: int, reason: type[BaseException] | None) -> None:
+    """Have a thread raise this between two bytecodes; None takes back what has not arrived."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if reason is None else ctypes.py_object(reason)
+    )

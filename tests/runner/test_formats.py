@@ -318,6 +318,14 @@ def test_what_cannot_be_loaded(
     assert words in str(caught.value)
 
 
+def test_the_end_of_an_iterator_is_told_as_it_was_raised(bench: Bench) -> None:
+    result = bench.one(gym("return next(iter(()))"))
+    assert result.error_text.splitlines() == [
+        "StopIteration",
+        "  env.py, line 7, in step: return next(iter(()))",
+    ]
+
+
 def test_errors_show_contributed_lines_only(bench: Bench) -> None:
     source = gym("import json; return json.loads('{')")
     result = bench.one(source)

@@ -266,7 +266,7 @@ IMPORTERS = {"imports.py", "loading.py", "keeper.py"}
 SPEAKERS = {
     "servers.py": {"subprocess", "socket"},
     "keeper.py": {"socket"},
-    "openenv.py": {"http"},
+    "sessions.py": {"http"},
 }
 
 

@@ -87,12 +87,16 @@ class Adapter(ABC):
         """How many tasks there are; None for an endless environment. Raises LoadError."""
 
     @abstractmethod
-    def preview(self, attempt: Attempt) -> list[Message]:
+    async def preview(self, attempt: Attempt) -> list[Message]:
         """The conversation that opens a task, as the model would get it."""
 
     @abstractmethod
-    def rollout(self, attempt: Attempt) -> Outcome:
-        """One attempt at a task. What contributed code raises passes through."""
+    async def rollout(self, attempt: Attempt) -> Outcome:
+        """One attempt at a task. What contributed code raises passes through.
+
+        It awaits the model, and nothing else that blocks keeps the other rollouts waiting: see
+        `Attempt`.
+        """
 
 
 def number(value: Any, what: str) -> float:

@@ -46,12 +46,12 @@ class Dataset(Adapter):
             raise LoadError("The dataset is empty: len() gave 0.")
         return length if length <= ENDLESS else None
 
-    def preview(self, attempt: Attempt) -> list[Message]:
+    async def preview(self, attempt: Attempt) -> list[Message]:
         return attempt.pose(self._pose, attempt.task)[0]
 
-    def rollout(self, attempt: Attempt) -> Outcome:
+    async def rollout(self, attempt: Attempt) -> Outcome:
         conversation, entry = attempt.pose(self._pose, attempt.task)
-        reply = attempt.ask(conversation)
+        reply = await attempt.ask(conversation)
         reward = attempt.play(self._score, reply, entry)
         return Outcome(total([reward], self.reward_range), 1)
 

@@ -3,13 +3,13 @@
 Attributes of such an object that count if they are there: `num_tasks` (int), `close()`.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from ..attempts import Attempt
 from ..faults import BadEnvironment, LoadError, describe, shown
+from ..scheduler import Condition
 from .base import Adapter
 
 
@@ -18,7 +18,7 @@ class Objects(Adapter):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._taken: list[object] = []
 
     def tasks(self) -> int | None:
@@ -37,29 +37,27 @@ class Objects(Adapter):
         """What a rollout deals with: the object, or what stands before it."""
         return env
 
-    @contextmanager
-    def environment(self, attempt: Attempt) -> Iterator[Any]:
+    @asynccontextmanager
+    async def environment(self, attempt: Attempt) -> AsyncIterator[Any]:
         """An environment object that no other rollout has, closed afterwards."""
         env = attempt.pose(self.make)
         if not self.recognise(env):
             raise BadEnvironment(f"The entry gave {shown(env)}, which lacks {self.needs}.")
-        with self._owned(env):
+        async with self._owned(env):
             try:
                 yield attempt.pose(self.facing, env)
             finally:
                 self.close(attempt, env)
 
-    @contextmanager
-    def _owned(self, env: object) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: all(env is not other for other in self._taken))
-            self._taken.append(env)
+    @asynccontextmanager
+    async def _owned(self, env: object) -> AsyncIterator[None]:
+        await self._changed.wait_for(lambda: all(env is not other for other in self._taken))
+        self._taken.append(env)
         try:
             yield
         finally:
-            with self._changed:
-                self._taken = [other for other in self._taken if other is not env]
-                self._changed.notify_all()
+            self._taken = [other for other in self._taken if other is not env]
+            self._changed.notify_all()
 
     def close(self, attempt: Attempt, env: Any) -> None:
         """Close an object if it can be closed. What it raises costs no rollout its reward."""

@@ -10,62 +10,37 @@ How the model acts follows from the server's schema of an action: see `Text`, `S
 What is no action takes a turn and no step.
 """
 
-import http.client
 import json
 import math
 import re
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from .. import imports
 from ..attempts import Attempt, Message
-from ..faults import BadEnvironment, LoadError, shown
-from ..frames import MAX_FRAME
-from ..isolation import CallTimeout
-from ..servers import HOST, MODULES, Server, Servers
-from .base import Adapter, Outcome, messages, number, total
+from ..faults import BadEnvironment, LoadError
+from ..scheduler import Condition
+from ..servers import MODULES, Servers
+from .base import Adapter, Outcome, messages, total
+from .sessions import MAKE, Refused, Session, Step
 
 SERVERS = 6  # at once: with the threads of each they fit into the sandbox's limit of processes
 FIRST_S = 60.0  # for one answer of the server that is looked at while loading
 
-HIDDEN = ("reward", "done", "metadata")  # of an observation, from the model
 SCHEMA = (
     "Each of your replies must be one JSON object that fits this JSON schema, and nothing else. "
     "It is the action that you take.\n"
 )
-MAKE = "Make its app with create_app() of openenv or openenv-core, 0.2 or newer."
 NOTHING = "Nothing is to be seen."
 REFUSED = "That was no action, so nothing happened. {}"
-# What a server of OpenEnv fails with, and ends the session, where a validator of an action's own
-# raised a ValueError: it cannot put that into its answer.
-UNSENDABLE = "Unable to serialize unknown type"
 TRIES = 100  # places in a reply where an object may begin
 
 # What the model says is data; these two do nothing else with it.
 _decode = json.JSONDecoder().decode
 _decode_first = json.JSONDecoder().raw_decode
-
-
-class Refused(Exception):
-    """What was sent is no action; the message says why, `is_over` if that ended the session."""
-
-    def __init__(self, why: str, *, is_over: bool = False) -> None:
-        super().__init__(why)
-        self.is_over = is_over
-
-
-@dataclass(frozen=True)
-class Step:
-    """What reset or a step gave, checked; the observation is without `HIDDEN`."""
-
-    observation: dict[str, Any]
-    reward: float
-    is_last: bool
 
 
 @dataclass(frozen=True)
@@ -87,9 +62,9 @@ class OpenEnv(Adapter):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._slots = threading.BoundedSemaphore(SERVERS)
+        self._changed, self._taken = Condition(), 0
         self._servers = Servers(self.source.first)
-        with self._session(0, 0, FIRST_S) as session:
+        with self._looking() as session:
             self._about = str(session.get("/metadata").get("description") or "Begin.")
             self._form = _form(session)
             self._servers.warm(session.get(MODULES)["modules"])
@@ -102,18 +77,18 @@ class OpenEnv(Adapter):
     def tasks(self) -> int | None:
         return None
 
-    def preview(self, attempt: Attempt) -> list[Message]:
-        with self._session(attempt.task, attempt.seed, attempt.call_s) as session:
-            return self._begin(session, attempt.task)[0]
+    async def preview(self, attempt: Attempt) -> list[Message]:
+        async with self._slot(attempt) as session:
+            return (await attempt.aside(self._begin, session, attempt.task))[0]
 
-    def rollout(self, attempt: Attempt) -> Outcome:
-        with self._session(attempt.task, attempt.seed, attempt.call_s) as session:
-            conversation, first = self._begin(session, attempt.task)
+    async def rollout(self, attempt: Attempt) -> Outcome:
+        async with self._slot(attempt) as session:
+            conversation, first = await attempt.aside(self._begin, session, attempt.task)
             rewards, is_over = [first.reward], first.is_last
             while not is_over and len(rewards) <= attempt.max_turns:
                 body = {"messages": conversation, "tools": self._form.tools}
-                said = attempt.complete(body)["choices"][0]["message"]
-                turn = self._form.turn(session, said)
+                said = (await attempt.complete(body))["choices"][0]["message"]
+                turn = await attempt.aside(self._form.turn, session, said)
                 conversation = [*conversation, said, *turn.messages]
                 rewards.append(turn.reward)
                 is_over = turn.is_last
@@ -131,12 +106,12 @@ class OpenEnv(Adapter):
         Raises LoadError if it raises without one as well.
         """
         try:
-            with self._session(0, 0, FIRST_S) as session:
+            with self._looking() as session:
                 session.reset({**self.source.args, "seed": 0})
             return True
         except BadEnvironment as error:
             refused = str(error)
-        with self._session(0, 0, FIRST_S) as session:
+        with self._looking() as session:
             try:
                 session.reset(self.source.args)
             except BadEnvironment as error:
@@ -145,109 +120,28 @@ class OpenEnv(Adapter):
         return False
 
     @contextmanager
-    def _session(self, task: int, seed: int, answer_s: float) -> Iterator["Session"]:
-        with self._slots:
-            server = self._servers.start(task, seed)
-            try:
-                yield Session(server, answer_s)
-            finally:
-                self._servers.stop(server)
-
-
-class Session:
-    """One WebSocket session: an environment of its own, spoken to as OpenEnv's client would.
-
-    Each answer may take `answer_s` seconds. Raises LoadError if the server has no sessions.
-    """
-
-    def __init__(self, server: Server, answer_s: float) -> None:
-        self._port = server.port
-        self._answer_s = answer_s
-        self._errors = imports.module("websockets.exceptions").WebSocketException
+    def _looking(self) -> Iterator[Session]:
+        """A session while loading, when nothing else runs yet."""
+        server = self._servers.start(0, 0)
         try:
-            self._socket = imports.module("websockets.sync.client").connect(
-                f"ws://{HOST}:{server.port}/ws",
-                open_timeout=answer_s,
-                ping_interval=None,
-                compression=None,
-                max_size=MAX_FRAME,
-                proxy=None,
-            )
-        except (self._errors, OSError) as error:
-            raise LoadError(f"Its server opens no WebSocket at /ws: {error}. {MAKE}") from error
-
-    def get(self, path: str) -> dict[str, Any]:
-        """The object at another address of the server; an empty one if there is none."""
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=self._answer_s)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            found = _decode(response.read(MAX_FRAME).decode()) if response.status == 200 else {}
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise BadEnvironment(f"Its server did not answer {path}: {error}.") from error
+            yield Session(server, FIRST_S)
         finally:
-            connection.close()
-        return found if isinstance(found, dict) else {}
+            self._servers.stop(server)
 
-    def reset(self, options: Mapping[str, Any]) -> Step:
-        return self._step("reset", options)
-
-    def step(self, action: Mapping[str, Any]) -> Step:
-        """Raises Refused for what is no action."""
-        return self._step("step", action)
-
-    def _step(self, kind: str, data: Mapping[str, Any]) -> Step:
-        told = self._ask(kind, data)
-        observation, reward = told.get("observation"), told.get("reward")
-        if not isinstance(observation, dict):
-            raise BadEnvironment(f"{kind} answered {shown(told)}, which has no observation.")
-        return Step(
-            observation={key: one for key, one in observation.items() if key not in HIDDEN},
-            reward=0.0 if reward is None else number(reward, f"The reward of {kind}"),
-            is_last=bool(told.get("done")),
-        )
-
-    def _ask(self, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-        text = json.dumps({"type": kind, "data": data}, ensure_ascii=False)
+    @asynccontextmanager
+    async def _slot(self, attempt: Attempt) -> AsyncIterator[Session]:
+        """A session of the attempt's own, once there is room for its server."""
+        await self._changed.wait_for(lambda: self._taken < SERVERS)
+        self._taken += 1
         try:
-            # Half of a surrogate pair, which a model may say, is no UTF-8.
-            self._socket.send(text.encode("utf-8", "replace").decode())
-            answer = _decode(self._socket.recv(timeout=self._answer_s))
-            told: dict[str, Any] = answer["data"]
-            is_error = answer.get("type") == "error" and isinstance(told, dict)
-        except TimeoutError as error:
-            raise CallTimeout from error
-        except self._errors as error:
-            raise BadEnvironment(f"Its server ended the session in {kind}: {error}.") from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise BadEnvironment(f"What its server said to {kind} is not OpenEnv's.") from error
-        if is_error:
-            raise _failure(kind, told, data)
-        return told
-
-
-def _failure(kind: str, told: Mapping[str, Any], data: Mapping[str, Any]) -> Exception:
-    """The exception for an error that the server told of what was sent."""
-    message, code, errors = str(told.get("message")), told.get("code"), told.get("errors")
-    if code == "VALIDATION_ERROR" and isinstance(errors, list):
-        whys = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}." for one in errors]
-        message = " ".join(whys)
-        if kind == "step" and all(_is_about(data, one) for one in errors):
-            return Refused(message)
-    if kind == "step" and message.startswith(UNSENDABLE):
-        return Refused("", is_over=True)
-    return BadEnvironment(f"{kind} raised: {message}")
-
-
-def _is_about(data: Mapping[str, Any], error: Mapping[str, Any]) -> bool:
-    """Whether an error of pydantic is about a part of `data`, and not of what step itself made."""
-    place: Any = data
-    places = [place]
-    for part in error["loc"]:
-        with suppress(LookupError, TypeError):
-            place = place[part]
-            places.append(place)
-    return error.get("input") in places
+            server = await attempt.aside(self._servers.start, attempt.task, attempt.seed)
+            try:
+                yield await attempt.aside(Session, server, attempt.call_s)
+            finally:
+                await attempt.aside(self._servers.stop, server)
+        finally:
+            self._taken -= 1
+            self._changed.notify_all()
 
 
 class Form(ABC):

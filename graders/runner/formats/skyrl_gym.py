@@ -15,8 +15,8 @@ An entry other than `skyrl_gym.make` is called in its place, with `env_config` a
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +89,8 @@ class SkyRLGym(Steps):
     def tasks(self) -> int | None:
         return len(self.source.first.rows)
 
-    @contextmanager
-    def environment(self, attempt: Attempt) -> Iterator[Any]:
+    @asynccontextmanager
+    async def environment(self, attempt: Attempt) -> AsyncIterator[Any]:
         make = self.source.first.environment
         env = attempt.pose(make, attempt.task, attempt.max_turns)
         try:

@@ -39,16 +39,16 @@ class Steps(Objects):
     def step(self, env: Any, reply: str) -> Step:
         """Let the environment take the model's reply."""
 
-    def preview(self, attempt: Attempt) -> list[Message]:
-        with self.environment(attempt) as env:
+    async def preview(self, attempt: Attempt) -> list[Message]:
+        async with self.environment(attempt) as env:
             return attempt.pose(self.begin, env, attempt.task)
 
-    def rollout(self, attempt: Attempt) -> Outcome:
-        with self.environment(attempt) as env:
+    async def rollout(self, attempt: Attempt) -> Outcome:
+        async with self.environment(attempt) as env:
             conversation = attempt.pose(self.begin, env, attempt.task)
             rewards: list[float] = []
             while True:
-                reply = attempt.ask(conversation)
+                reply = await attempt.ask(conversation)
                 step = attempt.play(self.step, env, reply)
                 rewards.append(step.reward)
                 if step.is_last or len(rewards) == attempt.max_turns:

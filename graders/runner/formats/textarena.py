@@ -124,19 +124,19 @@ class TextArena(Objects):
         own = ("num_players", "seat", "opponents")
         return partial(entry, **{name: args[name] for name in args if name not in own})
 
-    def preview(self, attempt: Attempt) -> list[Message]:
-        with self.environment(attempt) as env:
+    async def preview(self, attempt: Attempt) -> list[Message]:
+        async with self.environment(attempt) as env:
             game = attempt.pose(self._begin, env, attempt.task)
             question = attempt.pose(game.question)
         return question[1] if question else []
 
-    def rollout(self, attempt: Attempt) -> Outcome:
+    async def rollout(self, attempt: Attempt) -> Outcome:
         turns = 0
-        with self.environment(attempt) as env:
+        async with self.environment(attempt) as env:
             game = attempt.pose(self._begin, env, attempt.task)
             while (question := attempt.play(game.question)) and turns < attempt.max_turns:
                 seat, conversation = question
-                reply = attempt.ask(conversation, agent=self._called(seat))
+                reply = await attempt.ask(conversation, agent=self._called(seat))
                 attempt.play(game.answer, seat, reply)
                 turns += 1
             rewards, told = attempt.play(game.end)

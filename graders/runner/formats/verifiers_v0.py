@@ -67,12 +67,12 @@ class VerifiersV0(Adapter):
             raise LoadError("The environment's data set is empty.")
         return len(self._rows)
 
-    def preview(self, attempt: Attempt) -> list[Message]:
+    async def preview(self, attempt: Attempt) -> list[Message]:
         return messages(self._row(attempt)["prompt"])
 
-    def rollout(self, attempt: Attempt) -> Outcome:
+    async def rollout(self, attempt: Attempt) -> Outcome:
         row, seat = self._row(attempt), Seat(attempt)
-        state = attempt.drive(lambda: self._play(row, seat))
+        state = await attempt.drive(lambda: self._play(row, seat))
         reward = number(state.get("reward"), "The reward of the rubric")
         measures = metrics(state.get("metrics"))
         return Outcome(total([reward], self.reward_range), seat.turns, measures)

@@ -72,13 +72,13 @@ class VerifiersV1(Adapter):
     def tasks(self) -> int | None:
         return None if self._endless else len(self._tasks)
 
-    def preview(self, attempt: Attempt) -> list[Message]:
+    async def preview(self, attempt: Attempt) -> list[Message]:
         return attempt.pose(lambda: _opening(self._task(attempt.task).data))
 
-    def rollout(self, attempt: Attempt) -> Outcome:
+    async def rollout(self, attempt: Attempt) -> Outcome:
         task = attempt.pose(self._task, attempt.task)
         server = self._make_server(attempt, len(self._seats) > 1)
-        traces = attempt.drive(lambda: self._play(task, server))
+        traces = await attempt.drive(lambda: self._play(task, server))
         return self._outcome(traces, server.turns)
 
     def _task(self, number: int) -> Any:
