@@ -212,6 +212,8 @@ class Policy:
         middle of the key."""
         if isinstance(error, aiohttp.ClientOSError | aiohttp.ConnectionTimeoutError):
             return f"{type(error).__name__}: {error}"
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return f"the proxy to it answered with status {error.status}"
         if isinstance(error, TimeoutError):
             return f"its answer took more than {self._endpoint.timeout_s:g} s"
         return f"its answer is cut off or not HTTP ({type(error).__name__})"

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from graders.errors import EnvironmentFault, PlatformFault
 from graders.link import ENV
 from graders.pipeline import bundles, data
 from graders.sandbox.bubblewrap import Bubblewrap
+from tests import certificates
 from tests.bundling.data.conftest import WORDS, gives
 from tests.bundling.packages import wheel
 from tests.bundling.served import Handler
@@ -260,15 +259,10 @@ def test_a_hub_that_allows_no_host_says_so(declare, sandbox, settings):
 @pytest.fixture
 def secure(host, settings, tmp_path, monkeypatch):
     """The host over TLS, as `localhost`, whose certificate a worker trusts."""
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    made += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"]
-    subprocess.run([*made, *files], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    certificate, context = certificates.made(tmp_path)
     plain = host._server.socket
     host._server.socket = context.wrap_socket(plain, server_side=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     port = host.address.rpartition(":")[2]
     settings.DATA_HOSTS = [f"https://localhost:{port}", f"https://127.0.0.1:{port}"]
     return port
