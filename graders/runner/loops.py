@@ -36,7 +36,7 @@ class Loops:
         except BaseException:
             loop.close()
             raise
-        if loop.is_empty:
+        if loop.is_clean:
             self._idle.append(loop)
         else:
             loop.close()
@@ -53,11 +53,7 @@ class Loop:
         self._aside = _Aside(self.wake)
         self._woken = Event()
         self.turn = asyncio.Lock()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was left to do when the last code came to its end."""
-        return self._selector.is_empty and not self._aside.calls
+        self.is_clean = False  # whether what ran last left nothing to do
 
     def close(self) -> None:
         self._loop.close()
@@ -82,6 +78,8 @@ class Loop:
                 for task in left:
                     task.cancel()
                 await self._complete(asyncio.wait(left, timeout=LEAVE_S), play)
+        is_idle = self._selector.is_empty and not self._aside.calls
+        self.is_clean = is_idle and all(task.done() for task in left)
         return result
 
     def future(self) -> "asyncio.Future[Any]":

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -259,11 +260,11 @@ def test_what_is_left_over_is_cancelled(side: Side) -> None:
     assert ended == ["ended"]
 
 
-def test_what_is_left_over_never_reaches_another_rollout(side: Side) -> None:
-    """Callbacks, timers and descriptors of a loop that has come to its end."""
+@pytest.mark.parametrize("what", ["timer", "callback", "descriptor"])
+def test_what_is_left_over_never_reaches_another_rollout(side: Side, what: str) -> None:
     seen, (source, sink) = list[str](), os.pipe()
 
-    async def leaves(what: str) -> str:
+    async def leaves() -> None:
         loop = asyncio.get_running_loop()
         match what:
             case "timer":
@@ -274,13 +275,37 @@ def test_what_is_left_over_never_reaches_another_rollout(side: Side) -> None:
             case "descriptor":
                 loop.add_reader(source, seen.append, what)
                 os.write(sink, b"x")
-        return what
 
     async def follows() -> None:
         seen.clear()
         await asyncio.sleep(0.2)
 
-    for what in ("timer", "callback", "descriptor"):
-        assert side.run(side.attempt(1).drive(partial(leaves, what))) == [what]
-        side.run(side.attempt(2).drive(follows))
-        assert seen == []
+    side.run(side.attempt(1).drive(leaves))
+    side.run(side.attempt(2).drive(follows))
+    assert seen == []
+
+
+def test_a_task_that_does_not_end_never_reaches_another_rollout(side: Side) -> None:
+    kept: list[Any] = []
+    seen: list[str] = []
+
+    async def stubborn(loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(asyncio.CancelledError):
+            await loop.create_future()
+        kept.append(loop.create_future())
+        await kept[-1]
+        seen.append("went on")
+
+    async def leaves() -> None:
+        loop = asyncio.get_running_loop()
+        kept.append(loop.create_task(stubborn(loop)))
+        await asyncio.sleep(0)
+
+    async def follows() -> None:
+        with suppress(RuntimeError):  # Its loop is closed.
+            kept[-1].set_result(None)
+        await asyncio.sleep(0.1)
+
+    side.run(side.attempt(1).drive(leaves))
+    side.run(side.attempt(2).drive(follows))
+    assert seen == []
