@@ -98,13 +98,14 @@ class Attempt:
         return self._guard.call(self, self._playing, function, *args, **kwargs)
 
     async def drive(self, main: Callable[[], Awaitable[T]]) -> T:
-        """Run asyncio's code to its end, on a loop of its own, each slice as `play` does.
+        """Run asyncio's code to its end, on a loop of its own, slice by slice.
 
-        While it waits, others are let into contributed code. Within it, the model is asked by
+        Each slice is as `pose` has it until the model was asked, and as `play` has it then. While
+        it waits, others are let into contributed code. Within it, the model is asked by
         `acomplete`, and what it sends to other threads through asyncio is guarded too.
         """
         with self._loops.lend() as self._loop:
-            return await self._loop.run(main, self.play)
+            return await self._loop.run(main, self._slice)
 
     async def ask(self, messages: list[Message], *, agent: str = "") -> str:
         """The text of the model's reply to a conversation. Raises as `complete` does."""
@@ -147,6 +148,9 @@ class Attempt:
         """End it where it is in contributed code; any thread may."""
         self.is_unwanted = True
         self._guard.interrupt(self)
+
+    def _slice(self, work: Callable[[], T]) -> T:
+        return self.play(work) if self._rids else self.pose(work)
 
     def _ask(self, body: Body, agent: str, take: Callable[[Frame], None]) -> None:
         if self.is_unwanted:

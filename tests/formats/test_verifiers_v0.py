@@ -143,6 +143,8 @@ def test_rollouts_are_the_same_alone_and_side_by_side(bundled: Any) -> None:
 MOODY = '''
 """Environments that fail, and that verify mathematics."""
 
+import random
+
 import verifiers as vf
 from datasets import Dataset
 from math_verify import parse, verify
@@ -152,17 +154,27 @@ class Moody(vf.MultiTurnEnv):
     async def setup_state(self, state):
         if state["answer"] == "dark":
             raise RuntimeError("the lights are out")
+        state["problem"] = random.random()
         return state
 
     async def env_response(self, messages, state, **_):
         if state["answer"] == "fallen":
             raise vf.InfraError("the shelf fell")
+        state["told"] = random.random()
         state["final_env_response"] = [{"role": "user", "content": "bye"}]
         return state["final_env_response"]
 
 
 def good(completion):
     return 1.0
+
+
+def problem(state):
+    return state["problem"]
+
+
+def told(state):
+    return state["told"]
 
 
 def fails(completion):
@@ -186,7 +198,8 @@ def load_environment(judged=False):
     if judged:
         return single(vf.JudgeRubric(judge_client=object()))
     rows = [{"question": f"{one}?", "answer": one} for one in ("fine", "dark", "fallen")]
-    moody = Moody(dataset=Dataset.from_list(rows), rubric=vf.Rubric(funcs=[good]))
+    seen = vf.Rubric(funcs=[good, problem, told], weights=[1.0, 0.0, 0.0])
+    moody = Moody(dataset=Dataset.from_list(rows), rubric=seen)
     rubrics = [vf.Rubric(funcs=[one]) for one in (fails, nothing, agrees)]
     return vf.EnvGroup([moody, *map(single, [*rubrics, vf.MathRubric()])])
 '''
@@ -228,6 +241,9 @@ def test_errors_of_environment_and_model_are_told_apart(moody: Shared) -> None:
     kinds = [(one.error_kind, one.reward) for one in fine]
     assert sorted(kinds, key=str) == [("model", None), *[(None, 1.0)] * 5]
     assert (dark.error_kind, fallen.error_kind) == ("environment", "environment")
+    there = [one.metrics for one in fine if one.reward is not None]
+    assert len({one["problem"] for one in there}) == 1, "one task, one problem"
+    assert len({one["told"] for one in there}) == 5, "each rollout has a seed of its own"
     assert "RuntimeError: the lights are out\n" in dark.error_text
     assert "moody.py, line" in dark.error_text
     assert "InfraError: the shelf fell\n" in fallen.error_text

@@ -42,8 +42,8 @@ class Side:
         self.error: str | None = None
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def attempt(self, number: int, seed: int = 0) -> Attempt:
-        return Attempt(self._shared, number, task=0, seed=seed, max_turns=9)
+    def attempt(self, number: int, seed: int = 0, task: int = 0) -> Attempt:
+        return Attempt(self._shared, number, task=task, seed=seed, max_turns=9)
 
     def run(self, *mains: Coroutine[Any, Any, T], cancelled: Attempt | None = None) -> list[T]:
         """What each comes to, all under way at once. After 0.2 s `cancelled`, the first, is."""
@@ -128,6 +128,23 @@ def test_rollouts_draw_what_they_draw_alone(side: Side) -> None:
     again = side.run(*map(draws, range(12)))
     assert again == alone
     assert len({tuple(one) for one in alone + together}) == 24
+
+
+def test_what_is_drawn_before_the_model_is_asked_is_the_tasks(side: Side) -> None:
+    def draws(task: int, seed: int) -> Coroutine[Any, Any, tuple[float, float]]:
+        attempt = side.attempt(10 * task + seed, seed, task)
+
+        async def main() -> tuple[float, float]:
+            before = await asyncio.to_thread(random.random)
+            await attempt.acomplete(ASK)
+            return before, random.random()
+
+        return attempt.drive(main)
+
+    drawn = side.run(*(draws(task, seed) for task in range(2) for seed in range(3)))
+    before, after = zip(*drawn, strict=True)
+    assert before == (before[0],) * 3 + (before[3],) * 3
+    assert (len(set(before)), len(set(after))) == (2, 3)
 
 
 def test_waiting_does_not_keep_others_out(side: Side) -> None:
