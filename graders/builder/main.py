@@ -1,4 +1,4 @@
-"""The builder: waits for what to resolve, build or prepare, and sends back what came out."""
+"""The builder: waits for what to do, does it, and sends back what came out."""
 
 import ctypes
 import os
@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from practicum_runner.wire import Wire
 
+from .compiling import Compiler
 from .preparing import Preparer
 from .sending import Failed, send, shortened
 from .web import Web
@@ -47,6 +48,7 @@ def main() -> NoReturn:
             case "start":
                 web = Web(wire)
                 builder, preparer = Builder(wire, web), Preparer(wire, web)
+                compiler = Compiler(wire)
                 wire.send("ready", proto=1, python=platform.python_version())
             case "answer" | "part":
                 web.deliver(frame)
@@ -54,6 +56,8 @@ def main() -> NoReturn:
                 Thread(target=builder.carry_out, args=(frame,), daemon=True).start()
             case "prepare":
                 Thread(target=preparer.carry_out, args=(frame,), daemon=True).start()
+            case "compile":
+                Thread(target=compiler.carry_out, args=(frame,), daemon=True).start()
     os._exit(0)
 
 

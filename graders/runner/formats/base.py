@@ -53,6 +53,7 @@ class Adapter(ABC):
         entry: what is called, with the version's args, if the version names no entry of its own.
         defaults: args that this entry gets unless the version gives others.
         pins: requirements that are added to the version's own.
+        imports: what it, or its library, imports by name, so that no import instruction tells it.
         is_served: whether its entry is imported by processes of its own, never by the runner. Then
             the source's `first` is the entry's text, and `format` has to name the format.
     """
@@ -63,6 +64,7 @@ class Adapter(ABC):
     entry: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}
     pins: ClassVar[tuple[str, ...]] = ()
+    imports: ClassVar[tuple[str, ...]] = ()
     is_served: ClassVar[bool] = False
 
     def __init__(

@@ -58,6 +58,7 @@ class OpenEnv(Adapter):
     name = "openenv"
     needs = "a web app that openenv's create_app() made"
     package = "openenv"  # Once named openenv-core.
+    imports = ("uvicorn.lifespan.on", "uvicorn.protocols.http.auto", "websockets.sync.client")
     is_served = True
 
     def __init__(self, *args: Any) -> None:

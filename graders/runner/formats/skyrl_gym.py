@@ -73,6 +73,7 @@ class SkyRLGym(Steps):
     needs = "rows of data, as args = { data = ... }"
     package = "skyrl-gym"
     entry = "skyrl_gym:make"
+    imports = ("omegaconf", "pyarrow.parquet")
 
     @classmethod
     def recognise(cls, made: object) -> bool:
