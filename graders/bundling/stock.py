@@ -65,8 +65,8 @@ class Stock:
         check: Callable[[], None] = lambda: None,
         *,
         beside: tuple[int, int] = (0, 0),
-    ) -> None:
-        """Link the files of the wheels into `folder`.
+    ) -> tuple[int, int]:
+        """Link the files of the wheels into `folder`; files and bytes of the bundle so far.
 
         `beside` are the files and bytes that the bundle holds besides. Raises EnvironmentFault if
         it is too large or they clash, and what `tree` raises.
@@ -88,6 +88,7 @@ class Stock:
                     f"The dependencies, and the data beside them, take more than "
                     f"{self.limits.bundle_mb} MiB or {self.limits.files} files. Depend on less."
                 )
+        return files, size
 
     def _content(self, wheel: Locked) -> Iterable[bytes]:
         if wheel.built_from is None:
@@ -109,10 +110,16 @@ class Stock:
 
 
 def _link(tree: Path, folder: Path) -> tuple[int, int]:
-    """Hard links of a tree's files in `folder`; how many, folders counted, and their bytes."""
+    """Hard links of a tree's files in `folder`; how many, folders counted, and their bytes.
+
+    Bytecode that was brought along is left out: nobody can tell whether it is its source's.
+    """
     count = size = 0
     for source in tree.rglob("*"):
-        target = folder / source.relative_to(tree)
+        path = source.relative_to(tree)
+        target = folder / path
+        if "__pycache__" in path.parts:
+            continue
         if source.is_dir():
             target.mkdir(mode=0o755, exist_ok=True)
         else:
