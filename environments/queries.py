@@ -67,6 +67,11 @@ def locked_with_its_data(version: Version) -> QuerySet[Version]:
     return siblings.exclude(pk=version.pk).exclude(lock="").order_by("pk")
 
 
+def of_the_same_bytes(version: Version) -> QuerySet[Version]:
+    """The environments of an archive, whoever uploaded it, but for this one."""
+    return Version.objects.filter(sha256=version.sha256).exclude(pk=version.pk)
+
+
 def can_upload_to(user: User, owner: User) -> bool:
     """Whether this person may add environments and versions under that owner's name."""
     return user.is_active and (user == owner or user.is_superuser)

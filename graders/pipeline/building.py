@@ -21,7 +21,7 @@ def run(held: Claim, heartbeat: Heartbeat) -> None:
     version.lock = _lock(version, sandbox, held, heartbeat)
     version.python = minor(sandbox.python)
     # Made here, where a fault of the dependencies is told as one.
-    with bundles.held(version, heartbeat.check):
+    with bundles.held(version, sandbox, heartbeat.check):
         bundles.keep(version, heartbeat.check)
     with jobs.guarded(held) as job:
         # If a sibling was locked meanwhile, its lock; the bundle is then made when it is needed.

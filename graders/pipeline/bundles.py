@@ -4,7 +4,8 @@
     site-packages/   the locked wheels
     data/            what the version declared, and what its `prepare` left
 
-A bundle is named by what goes into it, so every worker can make it, and none changes it.
+Beside the sources that its environments import lies their bytecode, which a sandbox compiled. A
+bundle is named by what goes into it, so every worker can make it, and none changes it.
 """
 
 import functools
@@ -21,8 +22,10 @@ from django.core.files.storage import default_storage
 from environments import archives
 from environments.manifest import pins
 from environments.models import Version
+from environments.queries import of_the_same_bytes
 from graders.bundling import lock as locks
 from graders.bundling import resolving
+from graders.bundling.compiling import Imports, add_bytecode
 from graders.bundling.index import Index, default_url
 from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.lock import BadLock, Locked
@@ -53,7 +56,7 @@ def lock(version: Version, sandbox: Sandbox, *, job: str, check: Callable[[], No
     if version.prepare:
         so_far = copy(version)
         so_far.lock = locks.write(wheels, python, found)
-        with held(so_far, check) as bundle:
+        with held(so_far, None, check) as bundle:
             terms = data.Terms(sandbox, bundle, import_paths(version), f"{job}-data")
             found += data.prepared(version, store(), terms, found, check)
     return locks.write(wheels, python, found)
@@ -78,14 +81,35 @@ def _resolved(
 
 
 @contextmanager
-def held(version: Version, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
+def held(
+    version: Version, sandbox: Sandbox | None, check: Callable[[], None] = lambda: None
+) -> Iterator[Path]:
     """The bundle of a version that was built, made if it is not there; kept while this lasts.
 
-    What `check` raises ends the making. Raises EnvironmentFault or PlatformFault besides.
+    `sandbox` compiles for its Python, the one that the version was built for; None: what imports
+    only once needs no bytecode. What `check` raises ends the making. Raises EnvironmentFault or
+    PlatformFault besides.
     """
-    digest = hashlib.sha256(f"{SITE}\n{version.sha256}\n{version.lock}".encode()).hexdigest()
-    with store().bundle(digest, lambda folder: _fill(folder, version, check)) as bundle:
+    wanted = _imports(version) if sandbox else Imports((), ())
+    name = "\n".join([SITE, *wanted.paths, *wanted.modules, version.sha256, version.lock])
+    digest = hashlib.sha256(name.encode()).hexdigest()
+
+    def fill(folder: Path) -> None:
+        beside = _fill(folder, version, check)
+        if sandbox:
+            job = f"bytecode-{digest[:12]}"
+            add_bytecode(folder, wanted, sandbox, _limits(), job=job, check=check, beside=beside)
+
+    with store().bundle(digest, fill) as bundle:
         yield bundle
+
+
+def _imports(version: Version) -> Imports:
+    """What the environments of a version's archive import: with one lock, they share a bundle."""
+    together = [version, *of_the_same_bytes(version)]
+    modules = {one.entry.partition(":")[0] for one in together}
+    folders = {path for one in together for path in import_paths(one)}
+    return Imports(tuple(sorted(modules)), tuple(sorted(folders)))
 
 
 def keep(version: Version, check: Callable[[], None] = lambda: None) -> None:
@@ -106,7 +130,7 @@ def store() -> Store:
 
 @contextmanager
 def _stock() -> Iterator[Stock]:
-    limits = BuildLimits(**settings.BUILD_LIMITS)
+    limits = _limits()
     with closing(Index(settings.PACKAGE_INDEX_URL or _default_index(), limits)) as index:
         try:
             yield Stock(store(), index, data.Shelf("wheels"), limits)
@@ -114,12 +138,17 @@ def _stock() -> Iterator[Stock]:
             store().trim()  # a build that fails has downloaded too
 
 
+def _limits() -> BuildLimits:
+    return BuildLimits(**settings.BUILD_LIMITS)
+
+
 @functools.cache
 def _default_index() -> str:
     return default_url()
 
 
-def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
+def _fill(folder: Path, version: Version, check: Callable[[], None]) -> tuple[int, int]:
+    """Lay out a bundle; the files and bytes that count against its limits."""
     folder.mkdir()
     try:
         with default_storage.open(version.storage_key) as file:
@@ -134,12 +163,13 @@ def _fill(folder: Path, version: Version, check: Callable[[], None]) -> None:
         raise PlatformFault(f"The lock of {version} cannot be read: {error}.") from error
     data.depot(store()).link(files, folder / "data", check)
     (folder / SITE).mkdir()
+    taken = (len(files), sum(file.size for file in files))
     if locked:  # else no index is needed
-        beside = (len(files), sum(file.size for file in files))
         with _stock() as stock:
-            stock.install(locked, folder / SITE, check, beside=beside)
+            taken = stock.install(locked, folder / SITE, check, beside=taken)
     _describe(folder / SITE, version)
     open_folders(folder)
+    return taken
 
 
 def _describe(site: Path, version: Version) -> None:

@@ -102,7 +102,7 @@ def prepared(evaluation: Evaluation) -> Iterator[Prepared]:
     version = evaluation.version
     version.refresh_from_db(fields=["python", "lock"])
     sandbox = _sandbox(sandboxes(), version.python)
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         yield Prepared(sandbox, bundle)
 
 

@@ -27,7 +27,7 @@ def _served(served, store, settings, monkeypatch):
 
 def test_what_was_locked_can_be_imported(sandbox):
     version = build(stored_version("plain", "source", package="held"), sandbox)
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         code = (
             "import json, plain, source, importlib.metadata as m\n"
             "print(json.dumps([plain.ORIGIN, source.ORIGIN, m.version('source'),\n"
@@ -47,10 +47,10 @@ def test_a_format_has_the_releases_that_it_runs_on(sandbox, served, form, locked
     assert f"verifiers=={locked} " in version.lock
 
 
-def test_no_dependencies_need_no_sandbox(sandbox, served):
+def test_no_dependencies_ask_nothing_of_the_index(sandbox, served):
     version = build(stored_version(), sandbox)
     assert version.lock.startswith("# Python 3.")
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         assert sorted(path.name for path in bundle.iterdir()) == [
             "data",
             "project",
@@ -61,11 +61,11 @@ def test_no_dependencies_need_no_sandbox(sandbox, served):
 
 def test_the_same_lock_gives_the_same_bundle_after_the_store_was_lost(sandbox, store, served):
     version = build(stored_version("plain", "source"), sandbox)
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         before = fingerprint(bundle)
     shutil.rmtree(store._root)
     served.behave("/simple/source/", lambda handler: handler.send(500, b""))  # not asked again
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         assert fingerprint(bundle) == before
     assert any(path.endswith("source.py") for path in before)
 
@@ -74,7 +74,7 @@ def test_a_built_wheel_that_is_lost_is_told(sandbox, store):
     version = build(stored_version("source"), sandbox)
     shutil.rmtree(default_storage.path("wheels"))
     lost = r"source-1\.0-\S+ which was built here, is missing"
-    with pytest.raises(PlatformFault, match=lost), bundles.held(version):
+    with pytest.raises(PlatformFault, match=lost), bundles.held(version, sandbox):
         pass
     assert not list(store._root.glob("*/.new-*"))
 
@@ -83,7 +83,7 @@ def test_a_built_wheel_that_was_damaged_is_never_used(sandbox):
     version = build(stored_version("source"), sandbox)
     (kept,) = Path(default_storage.path("wheels")).glob("*/*")
     os.truncate(kept, 100)
-    with pytest.raises(PlatformFault, match="other bytes"), bundles.held(version):
+    with pytest.raises(PlatformFault, match="other bytes"), bundles.held(version, sandbox):
         pass
 
 
@@ -92,7 +92,7 @@ def test_a_file_that_the_index_has_no_more_is_told(sandbox, served, store):
     shutil.rmtree(store._root)
     served.behave("/simple/plain/", lambda handler: handler.send(404, b""))
     gone = r"does not list plain-1\.0-py3-none-any\.whl"
-    with pytest.raises(PlatformFault, match=gone), bundles.held(version):
+    with pytest.raises(PlatformFault, match=gone), bundles.held(version, sandbox):
         pass
 
 
@@ -100,7 +100,7 @@ def test_whatever_the_umask_a_sandbox_can_read_it(sandbox, store):
     before = os.umask(0o077)
     try:
         version = build(stored_version("plain", "source"), sandbox)
-        with bundles.held(version) as bundle:
+        with bundles.held(version, sandbox) as bundle:
             found = run_inside(
                 sandbox,
                 bundle,
@@ -118,11 +118,11 @@ def test_whatever_the_umask_a_sandbox_can_read_it(sandbox, store):
 
 def test_bundles_share_the_files_of_a_wheel(sandbox, store):
     first, second = (build(stored_version("plain", number=n), sandbox) for n in ("1", "2"))
-    with bundles.held(first) as one:
+    with bundles.held(first, sandbox) as one:
         inode = (one / "site-packages/plain.py").stat().st_ino
         second.sha256 = first.sha256
         second.lock += "# another\n"
-        with bundles.held(second) as two:
+        with bundles.held(second, sandbox) as two:
             assert (two / "site-packages/plain.py").stat().st_ino == inode
             assert (two / "site-packages/plain.py").stat().st_nlink == 3
 
@@ -142,7 +142,7 @@ def test_two_builds_of_one_version_at_once(sandbox):
     assert len(found) == 2
     for text in found:
         version.lock = text
-        with bundles.held(version) as bundle:
+        with bundles.held(version, sandbox) as bundle:
             assert (bundle / "site-packages/source.py").exists()
 
 
@@ -151,7 +151,7 @@ def test_packages_that_clash(sandbox, served, files):
     served.add(*wheel("zclash", files=files))
     version = build(stored_version("plain", "zclash"), sandbox)
     words = "has a file where another package has a folder"
-    with pytest.raises(EnvironmentFault, match=words), bundles.held(version):
+    with pytest.raises(EnvironmentFault, match=words), bundles.held(version, sandbox):
         pass
 
 
@@ -159,10 +159,10 @@ def test_bundles_have_a_size(sandbox, served, settings, store):
     served.add(*wheel("large", files={"large.bin": bytes(3 << 20)}))
     version = build(stored_version("large", "plain"), sandbox)
     settings.BUILD_LIMITS = {"bundle_mb": 1}
-    with pytest.raises(EnvironmentFault, match="1 MiB"), bundles.held(version):
+    with pytest.raises(EnvironmentFault, match="1 MiB"), bundles.held(version, sandbox):
         pass
     settings.BUILD_LIMITS = {"bundle_mb": 3}
-    with pytest.raises(EnvironmentFault, match="3 MiB"), bundles.held(version):
+    with pytest.raises(EnvironmentFault, match="3 MiB"), bundles.held(version, sandbox):
         pass
     assert not list((store._root / "bundles").iterdir())
 
@@ -202,5 +202,5 @@ def test_credentials_of_the_index_are_in_no_fault_and_no_sandbox(sandbox, served
 def test_a_lock_that_was_damaged_is_told(store):
     version = stored_version()
     version.lock = "not a lock\n"
-    with pytest.raises(PlatformFault, match="lock"), bundles.held(version):
+    with pytest.raises(PlatformFault, match="lock"), bundles.held(version, None):
         pass

@@ -79,7 +79,7 @@ def test_what_it_leaves_is_data(sandbox):
     assert sorted(found) == ["deep/er/one.txt", "empty", "hard.txt", "link.txt", "two.txt"]
     assert {file.url for file in found.values()} == {None}
     assert found["link.txt"].sha256 == hashlib.sha256(b"one").hexdigest()
-    with bundles.held(made) as bundle:
+    with bundles.held(made, sandbox) as bundle:
         assert not any(path.is_symlink() for path in bundle.rglob("*"))
         code = "import json; print(json.dumps([open('/env/data/link.txt').read()]))"
         assert run_inside(sandbox, bundle, code) == ["one"]
@@ -88,10 +88,10 @@ def test_what_it_leaves_is_data(sandbox):
 
 def test_a_rebuild_runs_nothing_again(one_driver, store, monkeypatch):
     made = build(version("(DATA / 'x').write_bytes(os.urandom(9))"), one_driver)
-    with bundles.held(made) as bundle:
+    with bundles.held(made, one_driver) as bundle:
         before = fingerprint(bundle)
     shutil.rmtree(store._root)
-    with bundles.held(made) as bundle:
+    with bundles.held(made, one_driver) as bundle:
         assert fingerprint(bundle) == before
     text = made.lock
     monkeypatch.setattr(Bubblewrap, "start", lambda *_: pytest.fail("a sandbox was started"))
@@ -101,7 +101,7 @@ def test_a_rebuild_runs_nothing_again(one_driver, store, monkeypatch):
 def test_its_entry_gets_the_arguments_of_the_environment(one_driver):
     made = version("(DATA / 'args').write_text(repr(args))", entry="held:prepare", args={"size": 3})
     build(made, one_driver)
-    with bundles.held(made) as bundle:
+    with bundles.held(made, one_driver) as bundle:
         assert (bundle / "data/args").read_text() == "{'size': 3}"
 
 
@@ -123,7 +123,7 @@ def test_environments_of_one_upload_share_what_was_prepared_alike(one_driver):
 def test_an_asynchronous_one_is_awaited(one_driver):
     code = f"{TOP}async def prepare():\n    (DATA / 'x').write_text('awaited')\n"
     made = stored_version(module=code, prepare="held:prepare", import_paths=[""])
-    with bundles.held(build(made, one_driver)) as bundle:
+    with bundles.held(build(made, one_driver), one_driver) as bundle:
         assert (bundle / "data/x").read_text() == "awaited"
 
 
@@ -137,7 +137,7 @@ def test_it_sees_declared_data_and_may_not_replace_it(one_driver, hub):
     body = "(DATA / 'upper').write_text((DATA / 'raw/words.txt').read_text().upper())"
     made = build(version(body, data=[entry]), one_driver)
     assert [file.path for file in lock.read_data(made.lock)] == ["raw/words.txt", "upper"]
-    with bundles.held(made) as bundle:
+    with bundles.held(made, one_driver) as bundle:
         assert (bundle / "data/upper").read_text() == "APPLE\n"
         assert (bundle / "data/raw/words.txt").read_bytes() == words
     body = "(DATA / 'raw/words.txt').unlink(); (DATA / 'raw/words.txt').write_text('x')"
@@ -167,7 +167,7 @@ for name, arguments in CALLS.items():
 
 def asked(calls: dict, sandbox) -> dict[str, list]:
     made = build(version(ASK.replace("CALLS", repr(calls))), sandbox)
-    with bundles.held(made) as bundle:
+    with bundles.held(made, sandbox) as bundle:
         return json.loads((bundle / "data/said").read_text())
 
 
@@ -299,7 +299,7 @@ def test_who_forks_and_stays_is_gone_at_the_end(one_driver):
 def test_a_link_out_of_the_folder_gives_what_the_sandbox_may_read(one_driver):
     """The worker follows nothing: the bytes come from inside, where there is no secret."""
     made = build(version("(DATA / 'x').symlink_to('/etc/passwd')"), one_driver)
-    with bundles.held(made) as bundle:
+    with bundles.held(made, one_driver) as bundle:
         assert not (bundle / "data/x").is_symlink()
         text = (bundle / "data/x").read_text()
     assert text != Path("/etc/passwd").read_text()
@@ -308,7 +308,7 @@ def test_a_link_out_of_the_folder_gives_what_the_sandbox_may_read(one_driver):
 def test_no_secret_is_inside(one_driver, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "very-secret")
     made = build(version("(DATA / 'env').write_text(repr(dict(os.environ)))"), one_driver)
-    with bundles.held(made) as bundle:
+    with bundles.held(made, one_driver) as bundle:
         text = (bundle / "data/env").read_text()
     assert "secret" not in text
     assert "HF_HUB_OFFLINE" not in text

@@ -83,7 +83,7 @@ def test_load_dataset_works_offline_after_the_step(sandbox, hub):
     assert any(path.endswith("sums-train.arrow") for path in data)
     assert not any(path.endswith(".lock") for path in data)
     hub.stop()
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         with Session(sandbox, launch(version, bundle), Chat(lambda *_: "2")) as session:
             assert session.hello.tasks == 5
             shown = session.peek([0, 4])

@@ -54,7 +54,7 @@ def test_sources_of_python_and_of_c_are_built_and_used(sandbox):
     assert ("reasoning-gym" in locked) == (len(wanted) == 3)
     assert {"cellpylib", "pycosat"} <= {one.name for one in locked.values() if one.built_from}
     assert f"cp{version.python.replace('.', '')}" in locked["pycosat"].filename
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         solution, row = run_inside(sandbox, bundle, USE)
     assert solution == [1, -2, -3, -4, 5]
     assert row == [0, 0, 1, 1, 0, 0, 1, 0, 0]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ version = "1.0.0"
 
 
 def stored_version(
-    *dependencies: str, module: str = "import this_is_never_imported\n", **fields: Any
+    *dependencies: str,
+    module: str = "import this_is_never_imported\n",
+    files: Mapping[str, bytes] | None = None,
+    **fields: Any,
 ) -> Version:
-    """A version that needs those packages; its archive has one module, `held`."""
-    members = {"pyproject.toml": PYPROJECT, "held.py": module.encode()}
+    """A version that needs those packages; its archive has a module, `held`, and those files."""
+    members = {"pyproject.toml": PYPROJECT, "held.py": module.encode(), **(files or {})}
     content = plain_tar(members, "held-1.0.0/")
     version = make_version(
         filename="held-1.0.0.tar.gz",

@@ -15,10 +15,12 @@ from environments import archives, manifest
 from environments.manifest import Manifest
 from environments.packing import pack
 from graders.bundling import resolving
+from graders.bundling.compiling import Imports, add_bytecode
 from graders.bundling.index import Index, default_url
 from graders.bundling.limits import MIB, BuildLimits
 from graders.bundling.stock import Stock
 from graders.bundling.store import Store
+from graders.bundling.wheels import open_folders
 from graders.runner.formats import ADAPTERS
 from graders.sandbox import Sandbox
 from graders.sandbox.base import Limits
@@ -104,6 +106,10 @@ def _make(folder: Path, archive: archives.Archive, told: Manifest, sandbox: Sand
         )
         archive.extract(making / "project")
         stock.install(locked, making / "site-packages")
+    paths = (*(f"project/{one}".rstrip("/") for one in told.import_paths), "site-packages")
+    wanted = Imports((told.entry.partition(":")[0],), paths)
+    open_folders(making)
+    add_bytecode(making, wanted, sandbox, BuildLimits(), job="test-bytecode")
     making.rename(folder)
 
 

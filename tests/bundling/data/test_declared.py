@@ -54,7 +54,7 @@ def test_a_declared_file_is_where_it_belongs(declare, state_dir):
     assert (first.path, first.size, second.size) == ("deep/er/none.bin", 0, len(WORDS))
     assert (second.url, second.sha256) == (version.data[0]["url"], version.data[0]["sha256"])
     assert lock.read(version.lock) == []
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         found = run_inside(
             sandbox, bundle, "import json; print(json.dumps(open('/env/data/words.txt').read()))"
         )
@@ -67,7 +67,8 @@ def test_a_declared_file_is_where_it_belongs(declare, state_dir):
 def test_whatever_the_umask_a_sandbox_can_read_it(declare, sandbox):
     before = os.umask(0o077)
     try:
-        with bundles.held(build(stored_version(data=[declare(path="a/b")]), sandbox)) as bundle:
+        version = build(stored_version(data=[declare(path="a/b")]), sandbox)
+        with bundles.held(version, sandbox) as bundle:
             modes = [mode for mode, _ in fingerprint(bundle / "data").values()]
     finally:
         os.umask(before)
@@ -77,7 +78,7 @@ def test_whatever_the_umask_a_sandbox_can_read_it(declare, sandbox):
 def test_bundles_share_one_copy(declare, sandbox, store):
     entries = [declare(path="a"), declare(path="b")]
     one, two = (build(stored_version(module=m, data=entries), sandbox) for m in ("1", "2"))
-    with bundles.held(one) as first, bundles.held(two) as second:
+    with bundles.held(one, sandbox) as first, bundles.held(two, sandbox) as second:
         files = [folder / "data" / name for folder in (first, second) for name in "ab"]
         assert len({path.stat().st_ino for path in files}) == 1
         assert files[0].stat().st_nlink == 5
@@ -86,11 +87,11 @@ def test_bundles_share_one_copy(declare, sandbox, store):
 
 def test_a_rebuild_needs_neither_the_host_nor_the_store(declare, sandbox, store, host):
     version = build(stored_version(data=[declare()]), sandbox)
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         before = fingerprint(bundle)
     shutil.rmtree(store._root)
     host.behave("/words.txt", lambda handler: handler.send(410, b""))
-    with bundles.held(version) as bundle:
+    with bundles.held(version, sandbox) as bundle:
         assert fingerprint(bundle) == before
     text = version.lock
     version.lock = build(version, sandbox).lock  # as for another Python
@@ -113,10 +114,13 @@ def test_what_was_kept_and_is_lost_or_damaged_is_told(declare, sandbox, store):
     shutil.rmtree(store._root)
     (kept,) = Path(default_storage.path("data")).glob("*/*")
     os.truncate(kept, 3)
-    with pytest.raises(PlatformFault, match="other bytes"), bundles.held(version):
+    with pytest.raises(PlatformFault, match="other bytes"), bundles.held(version, sandbox):
         pass
     kept.unlink()
-    with pytest.raises(PlatformFault, match=r"words.txt' is missing"), bundles.held(version):
+    with (
+        pytest.raises(PlatformFault, match=r"words.txt' is missing"),
+        bundles.held(version, sandbox),
+    ):
         pass
 
 
@@ -149,7 +153,7 @@ def test_content_that_changes_between_two_builds(declare, sandbox, host):
     host.behave("/words.txt", gives(b"new\n"))
     with pytest.raises(EnvironmentFault, match="other bytes"):
         build(stored_version(data=[entry]), sandbox)
-    with bundles.held(first) as bundle:
+    with bundles.held(first, sandbox) as bundle:
         assert (bundle / "data/words.txt").read_bytes() == WORDS
 
 
@@ -194,7 +198,10 @@ def test_data_counts_against_the_bundle(declare, sandbox, settings, served):
     entries = [declare(os.urandom(700_000), f"f{number}") for number in range(2)]
     version = build(stored_version("plain", data=entries), sandbox)
     settings.BUILD_LIMITS = {"bundle_mb": 1}
-    with pytest.raises(EnvironmentFault, match="take more than 1 MiB"), bundles.held(version):
+    with (
+        pytest.raises(EnvironmentFault, match="take more than 1 MiB"),
+        bundles.held(version, sandbox),
+    ):
         pass
 
 
@@ -204,7 +211,7 @@ def test_data_goes_after_its_bundle_when_the_disk_is_full(declare, sandbox, sett
         version = build(stored_version(data=[declare()]), sandbox)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(bundles, "store", lambda: tiny)
-            with bundles.held(version) as bundle:
+            with bundles.held(version, sandbox) as bundle:
                 assert (bundle / "data/words.txt").stat().st_nlink == 2
                 tiny.trim()
                 assert (bundle / "data/words.txt").stat().st_nlink == 2
@@ -295,7 +302,7 @@ def test_from_the_upload_to_the_bundle(declare, sandbox):
     version.refresh_from_db()
     assert (version.prepare, version.data) == ("held:left", [entry])
     version.prepare = ""
-    with bundles.held(build(version, sandbox)) as bundle:
+    with bundles.held(build(version, sandbox), sandbox) as bundle:
         assert (bundle / "data/words.txt").read_bytes() == WORDS
 
 
