@@ -9,6 +9,10 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from bench.arms import REPOSITORY
+from graders.bundling import wheels
+from graders.bundling.compiling import Imports, add_bytecode
+from graders.bundling.limits import BuildLimits
+from graders.sandbox import Sandbox, interpreters
 from tests.runner.local import INTERPRETER
 
 PROJECT = REPOSITORY / "bench" / "sums"
@@ -30,22 +34,31 @@ def venv(name: str, *requirements: str) -> Path:
     return python
 
 
-def bundle(python: str) -> Path:
-    """The environment and its dependencies as a build lays them out, for a sandbox's Python."""
-    minor = ".".join(python.split(".")[:2])
-    folder = KEPT / f"bundle-{minor}"
-    libraries = folder / "site-packages"
+def bundle(sandbox: Sandbox) -> Path:
+    """The environment and its dependencies, laid out and compiled as a build does it."""
+    folder = KEPT / f"bundle-{sandbox.name}-{interpreters.minor(sandbox.python)}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    left_out = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PROJECT, folder / "project", ignore=left_out)
+    site = folder / "site-packages"
+    shutil.copytree(_libraries(sandbox), site, copy_function=os.link, ignore=left_out)
+    wheels.open_folders(folder)
+    wanted = Imports(modules=("sums",), paths=("project", "site-packages"))
+    add_bytecode(folder, wanted, sandbox, BuildLimits(), job="bench")
+    return folder
+
+
+def _libraries(sandbox: Sandbox) -> Path:
+    minor = interpreters.minor(sandbox.python)
+    folder = KEPT / f"libraries-{minor}"
+    site = folder / "site-packages"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        libraries.mkdir(parents=True)
-        target = ("--target", str(libraries), "--python-version", minor, "--python", INTERPRETER)
+        target = ("--target", str(site), "--python-version", minor, "--python", INTERPRETER)
         _uv("pip", "install", *target, *REQUIREMENTS["verifiers"])
         (folder / "complete").touch()
-    shutil.rmtree(folder / "project", ignore_errors=True)
-    shutil.copytree(PROJECT, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
-    for place in (KEPT, folder, folder / "project"):
-        place.chmod(0o755)
-    return folder
+    return site
 
 
 def state() -> Path:

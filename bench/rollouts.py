@@ -114,7 +114,7 @@ def ways(wanted: Sequence[str]) -> tuple[dict[str, Way], dict[str, str]]:
                 "driver": name,
                 "images": [IMAGE],
                 "state": str(places.state()),
-                "bundle": str(places.bundle(sandbox.python)),
+                "bundle": str(places.bundle(sandbox)),
             },
         )
         for name, sandbox in sandboxes.items()
