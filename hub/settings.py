@@ -324,7 +324,7 @@ BUILD_LIMITS = {
     name: int(value)
     for name in (
         *("download_mb", "packages", "bundle_mb", "built_mb", "seconds", "memory_mb"),
-        *("data_mb", "data_file_mb", "data_files"),
+        *("data_mb", "data_file_mb", "data_files", "bytecode_mb", "bytecode_seconds"),
     )
     if (value := env(f"BUILD_{name.upper()}"))
 }

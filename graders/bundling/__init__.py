@@ -6,6 +6,7 @@
     driven.py     a builder in its sandbox, driven over frames
     session.py    one that resolves and builds
     preparing.py  one that calls a version's data step
+    compiling.py  one that compiles what a bundle's environments import
     hosts.py      where data may come from
     origin.py     fetches it
     depot.py      keeps it, and links it into bundles
