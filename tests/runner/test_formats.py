@@ -326,6 +326,19 @@ def test_the_end_of_an_iterator_is_told_as_it_was_raised(bench: Bench) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        "asyncio.run(asyncio.sleep(0.01, 1.0))",
+        "asyncio.new_event_loop().run_until_complete(asyncio.sleep(0.01, 1.0))",
+        "asyncio.run(asyncio.to_thread(float, '1'))",
+    ],
+)
+def test_a_step_may_run_a_loop_of_its_own(bench: Bench, run: str) -> None:
+    result = bench.one(gym(f"import asyncio; return '', {run}, True, False, {{}}"))
+    assert (result.reward, result.error_text) == (1.0, "")
+
+
 def test_errors_show_contributed_lines_only(bench: Bench) -> None:
     source = gym("import json; return json.loads('{')")
     result = bench.one(source)
