@@ -153,6 +153,20 @@ def test_a_hang_that_cannot_be_interrupted_is_the_environments_fault(
     assert time.monotonic() - began < 30
 
 
+def test_questions_do_not_wait_for_another_rollouts_long_call(bench: Bench) -> None:
+    source = gym("return '', 1.0, True, False, {}")
+    bench.write(source.replace("return 'o', {}", "time.sleep(2.0 * (seed == 7)); return 'o', {}"))
+    asked: list[float] = []
+
+    def say(messages: list[dict[str, str]], seed: int) -> str:
+        asked.append(time.monotonic())
+        return "x"
+
+    bench.run(Chat(say), [Request(task, 0, task) for task in range(8)], concurrency=8)
+    assert asked[6] - asked[0] < 1.0
+    assert asked[7] - asked[0] > 1.5
+
+
 def test_a_slow_call_within_its_time_is_left_alone(bench: Bench) -> None:
     source = gym("time.sleep(0.6); return '', 1.0, True, False, {}")
     assert bench.one(source, call_s=1.5).reward == 1.0
