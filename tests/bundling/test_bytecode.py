@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import marshal
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -200,9 +201,10 @@ def test_a_source_that_cannot_be_compiled_fails_nothing(one_driver, served, what
         assert compiled(bundle) - {"site-packages/bad"} == COMPILED
 
 
-def test_a_source_that_takes_for_ever_leaves_the_rest(
+def test_a_source_that_takes_too_much_leaves_the_rest(
     one_driver, served, monkeypatch, settings, caplog
 ):
+    """Of time or memory, whichever is used up first: it grows with the square of the length."""
     settings.BUILD_LIMITS = {"bytecode_seconds": 2}
     monkeypatch.setattr(compiling, "GRACE_S", 1.0)
     slow = b"import " + b".".join([b"a"] * 1_000_000)
@@ -212,7 +214,9 @@ def test_a_source_that_takes_for_ever_leaves_the_rest(
     with caplog.at_level(logging.WARNING), bundles.held(made, one_driver) as bundle:
         assert {"project/held", "site-packages/lib/part"} <= compiled(bundle) < COMPILED
     assert time.monotonic() - began < 20
-    assert "compiled at every start. Compiling took more than 3 s" in caplog.text
+    assert re.search(
+        "compiled at every start. Compiling took more than (3 s|2048 MiB)", caplog.text
+    )
     assert left_by(one_driver) == ([], [], [], set())
 
 
