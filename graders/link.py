@@ -13,7 +13,7 @@ from graders.errors import EnvironmentFault, PlatformFault
 from graders.fields import ProtocolError
 from graders.protocol import Inbox
 from graders.runner import data
-from graders.runner.frames import MAX_FRAME, READ_AHEAD, FrameError, decode, encode
+from graders.runner.frames import READ_AHEAD, FrameBuffer, FrameError, encode
 from graders.sandbox.base import (
     Ending,
     Limits,
@@ -39,7 +39,6 @@ ENV = {"PYTHONHASHSEED": "0", **data.ENV}
 
 CLOSE_S = 5.0  # for a runner that was told to end
 TICK_S = 0.5
-LENGTH = 4  # bytes in front of each frame
 
 
 class Link:
@@ -52,7 +51,7 @@ class Link:
         self._nonce = secrets.token_hex(16)
         self._sent = 0
         self._unsent = bytearray()
-        self._ahead = bytearray()
+        self._ahead = FrameBuffer()
         self._events: deque[object] = deque()
         self._ended = object()
         self._is_waiting = False
@@ -163,13 +162,17 @@ class Link:
             self._loop.stop()
 
     def _receive(self) -> None:
-        """Take in what came: messages up to the end, or up to the first bad frame."""
+        """Take in what came: messages up to the end, or up to the first bad frame.
+
+        One that the end cut off is none.
+        """
         data = self._running.receive_some(READ_AHEAD)
         if data is None:
             return
         try:
-            for frame in self._frames(data):
-                self.post(self._inbox.parse(decode(frame)))
+            self._ahead.add(data)
+            while (frame := self._ahead.take()) is not None:
+                self.post(self._inbox.parse(frame))
             if data:
                 return
         except FrameError as error:
@@ -178,21 +181,6 @@ class Link:
             self.post(error)
         self._loop.remove_reader(self._running.source)
         self.post(self._ended)
-
-    def _frames(self, data: bytes) -> Iterator[bytes]:
-        """The frames that are complete with `data`; one that was cut off is none."""
-        self._ahead += data
-        at = 0
-        while len(self._ahead) >= at + LENGTH:
-            start = at + LENGTH
-            end = start + int.from_bytes(self._ahead[at:start])
-            if end - start > MAX_FRAME:
-                raise FrameError(f"a frame of {end - start} bytes is over the limit of {MAX_FRAME}")
-            if len(self._ahead) < end:
-                break
-            yield bytes(self._ahead[start:end])
-            at = end
-        del self._ahead[:at]
 
     def _end(self) -> Ending:
         with self._deadline():

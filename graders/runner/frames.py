@@ -47,6 +47,37 @@ class FrameCut(FrameError):
     """The stream ended inside a frame."""
 
 
+class FrameBuffer:
+    """Takes bytes as they come and gives the frames that are complete.
+
+    One buffer for all: kept apart, bytes that come one by one would take forty times their size.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = bytearray()
+
+    def __bool__(self) -> bool:
+        """Whether a part of the next frame, or all of it, is here."""
+        return bool(self._ahead)
+
+    def add(self, data: bytes) -> None:
+        self._ahead += data
+
+    def take(self) -> Frame | None:
+        """The next frame, None until it is complete. Raises FrameError for what is no frame."""
+        if len(self._ahead) < _HEADER.size:
+            return None
+        (length,) = _HEADER.unpack_from(self._ahead)
+        if length > MAX_FRAME:
+            raise FrameError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+        end = _HEADER.size + length
+        if len(self._ahead) < end:
+            return None
+        payload = bytes(self._ahead[_HEADER.size : end])
+        del self._ahead[:end]
+        return decode(payload)
+
+
 class FrameReader:
     """Reads frames from `receive(n)`, which gives 1 to n bytes, or b"" at the end.
 
@@ -55,38 +86,22 @@ class FrameReader:
 
     def __init__(self, receive: Callable[[int], bytes]) -> None:
         self._receive = receive
-        # One buffer: kept apart, bytes that come one by one would take forty times their size.
-        self._ahead = bytearray()
+        self._buffer = FrameBuffer()
 
     def read(self) -> Frame | None:
         """The next frame, None at the end. Raises FrameError for anything that is not one."""
-        header = self._exactly(_HEADER.size)
-        if not header:
-            return None
-        (length,) = _HEADER.unpack(header)
-        if length > MAX_FRAME:
-            raise FrameError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
-        payload = self._exactly(length)
-        if len(payload) < length:
-            raise FrameCut("the stream ended inside a frame")
-        return decode(payload)
+        while (frame := self._buffer.take()) is None:
+            part = self._receive(READ_AHEAD)
+            if not part and self._buffer:
+                raise FrameCut("the stream ended inside a frame")
+            if not part:
+                return None
+            self._buffer.add(part)
+        return frame
 
     def has_more(self) -> bool:
         """Whether a part of the next frame, or all of it, is here already."""
-        return bool(self._ahead)
-
-    def _exactly(self, size: int) -> bytes:
-        """`size` bytes, none if the stream is at its end."""
-        while len(self._ahead) < size:
-            part = self._receive(READ_AHEAD)
-            if not part and self._ahead:
-                raise FrameCut("the stream ended inside a frame")
-            if not part:
-                return b""
-            self._ahead += part
-        taken = bytes(self._ahead[:size])
-        del self._ahead[:size]
-        return taken
+        return bool(self._buffer)
 
 
 def encode(frame: Frame) -> bytes:
