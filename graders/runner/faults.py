@@ -21,6 +21,8 @@ UNREACHED = {
 }
 # Where a library looked into its own folders only, or hides what it came of.
 WORDS = ("NLTK Downloader", " on the Hub (")
+# What Python makes of a StopIteration that would leave a coroutine.
+RAISED_STOP = "RuntimeError: coroutine raised StopIteration"
 
 
 class LoadError(Exception):
@@ -40,8 +42,8 @@ def describe(error: BaseException, paths: Sequence[str]) -> str:
 
     Where it comes of a try to reach the network, a line between them says what to do.
     """
-    if isinstance(error.__cause__, StopIteration):
-        error = error.__cause__  # Which a coroutine cannot raise as it is.
+    if isinstance(error.__cause__, StopIteration) and _headline(error) == RAISED_STOP:
+        error = error.__cause__
     lines = [_headline(error)]
     if any(map(_is_offline, _chain(error))):
         lines.append(OFFLINE)

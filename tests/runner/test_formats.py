@@ -326,6 +326,12 @@ def test_the_end_of_an_iterator_is_told_as_it_was_raised(bench: Bench) -> None:
     ]
 
 
+def test_an_error_that_came_of_one_keeps_its_own_words(bench: Bench) -> None:
+    for error in ("ValueError('no more')", "RuntimeError('no more')"):
+        result = bench.one(gym(f"raise {error} from StopIteration()"))
+        assert result.error_text.startswith(f"{error.partition('(')[0]}: no more\n")
+
+
 @pytest.mark.parametrize(
     "run",
     [
