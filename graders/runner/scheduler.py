@@ -64,7 +64,7 @@ class Run:
     def __init__(self, main: Coroutine[Event, None, None], ready: "deque[Run]") -> None:
         self._main = main
         self._ready = ready
-        self._is_waiting = False
+        self._has_begun = False
         self._is_over = False
         self._is_unwanted = False
 
@@ -73,7 +73,7 @@ class Run:
 
     def cancel(self) -> None:
         """Raise Cancelled where it waits, if it does."""
-        if self._is_waiting and not self._is_over:
+        if self._has_begun:
             self._is_unwanted = True
             self.wake()
 
@@ -90,7 +90,7 @@ class Run:
         except StopIteration:
             self._is_over = True
         else:
-            self._is_waiting = True
+            self._has_begun = True
             event.run = self
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from .frames import MAX_LOGS, MAX_TEXT, Frame, FrameError, FrameReader, encode
 
 LOG_LIMIT = MAX_LOGS // 2
-TOGETHER_S = 0.001
+TOGETHER_S = 0.001  # between writes, while there is more to come
 
 
 class Wire:
